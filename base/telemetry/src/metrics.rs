@@ -1,0 +1,236 @@
+//! Metric handles and the process-wide registry that `/metrics` renders.
+//!
+//! `counter`, `gauge` and `histogram` register a series (name, help, labels) and return a handle; the same name and
+//! labels return the same series. Handles are atomics: cheap to clone, no lock when touched.
+//! Text format: Prometheus exposition format 0.0.4.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use parking_lot::Mutex;
+
+/// A count that only grows.
+#[derive(Clone, Debug)]
+pub struct Counter(Arc<AtomicU64>);
+
+impl Counter {
+    /// Adds one.
+    pub fn inc(&self) {
+        self.add(1);
+    }
+
+    /// Adds `n`.
+    pub fn add(&self, n: u64) {
+        self.0.fetch_add(n, Ordering::Relaxed);
+    }
+
+    /// The count so far.
+    pub fn get(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// A level that rises and falls.
+#[derive(Clone, Debug)]
+pub struct Gauge(Arc<AtomicI64>);
+
+impl Gauge {
+    /// Sets the level.
+    pub fn set(&self, value: i64) {
+        self.0.store(value, Ordering::Relaxed);
+    }
+
+    /// Adds `n`, which may be negative.
+    pub fn add(&self, n: i64) {
+        self.0.fetch_add(n, Ordering::Relaxed);
+    }
+
+    /// The level now.
+    pub fn get(&self) -> i64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// Upper bounds of a latency histogram, in microseconds; the last bucket is open.
+const BOUNDS_US: [u64; 14] =
+    [100, 250, 500, 1_000, 2_500, 5_000, 10_000, 25_000, 50_000, 100_000, 250_000, 1_000_000, 5_000_000, 30_000_000];
+
+#[derive(Debug, Default)]
+struct Buckets {
+    counts: [AtomicU64; BOUNDS_US.len() + 1],
+    sum_us: AtomicU64,
+}
+
+/// A distribution of durations, rendered in seconds.
+#[derive(Clone, Debug)]
+pub struct Histogram(Arc<Buckets>);
+
+impl Histogram {
+    /// Counts one duration.
+    pub fn record(&self, took: Duration) {
+        let us = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
+        let at = BOUNDS_US.partition_point(|bound| *bound < us);
+        self.0.counts[at].fetch_add(1, Ordering::Relaxed);
+        self.0.sum_us.fetch_add(us, Ordering::Relaxed);
+    }
+
+    /// How many durations were counted.
+    pub fn count(&self) -> u64 {
+        self.0.counts.iter().map(|c| c.load(Ordering::Relaxed)).sum()
+    }
+}
+
+enum Series {
+    Counter(Counter),
+    Gauge(Gauge),
+    Histogram(Histogram),
+}
+
+struct Family {
+    help: &'static str,
+    series: BTreeMap<String, Series>,
+}
+
+type Families = Mutex<BTreeMap<&'static str, Family>>;
+
+fn registry() -> &'static Families {
+    static REGISTRY: OnceLock<Families> = OnceLock::new();
+    REGISTRY.get_or_init(Families::default)
+}
+
+/// Registers a counter; by convention its name ends in `_total`.
+///
+/// # Panics
+/// When the name is taken by a metric of another type: a mistake of the program, found at start-up.
+pub fn counter(name: &'static str, help: &'static str, labels: &[(&str, &str)]) -> Counter {
+    with_series(
+        name,
+        help,
+        labels,
+        || Series::Counter(Counter(Arc::default())),
+        |s| match s {
+            Series::Counter(c) => Some(c.clone()),
+            _ => None,
+        },
+    )
+}
+
+/// Registers a gauge.
+///
+/// # Panics
+/// As [`counter`].
+pub fn gauge(name: &'static str, help: &'static str, labels: &[(&str, &str)]) -> Gauge {
+    with_series(
+        name,
+        help,
+        labels,
+        || Series::Gauge(Gauge(Arc::default())),
+        |s| match s {
+            Series::Gauge(g) => Some(g.clone()),
+            _ => None,
+        },
+    )
+}
+
+/// Registers a histogram of durations; by convention its name ends in `_seconds`.
+///
+/// # Panics
+/// As [`counter`].
+pub fn histogram(name: &'static str, help: &'static str, labels: &[(&str, &str)]) -> Histogram {
+    with_series(
+        name,
+        help,
+        labels,
+        || Series::Histogram(Histogram(Arc::default())),
+        |s| match s {
+            Series::Histogram(h) => Some(h.clone()),
+            _ => None,
+        },
+    )
+}
+
+fn with_series<H>(
+    name: &'static str,
+    help: &'static str,
+    labels: &[(&str, &str)],
+    new: impl FnOnce() -> Series,
+    pick: impl FnOnce(&Series) -> Option<H>,
+) -> H {
+    let mut families = registry().lock();
+    let family = families.entry(name).or_insert_with(|| Family { help, series: BTreeMap::new() });
+    let series = family.series.entry(label_text(labels)).or_insert_with(new);
+    pick(series).unwrap_or_else(|| panic!("metric {name} is registered with another type"))
+}
+
+fn label_text(labels: &[(&str, &str)]) -> String {
+    let mut out = String::new();
+    for (name, value) in labels {
+        if !out.is_empty() {
+            out.push(',');
+        }
+        let value = value.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n");
+        let _ = write!(out, "{name}=\"{value}\"");
+    }
+    out
+}
+
+/// All series in the Prometheus text format.
+pub fn render() -> String {
+    let mut out = String::new();
+    for (name, family) in registry().lock().iter() {
+        let ty = match family.series.values().next() {
+            Some(Series::Counter(_)) => "counter",
+            Some(Series::Gauge(_)) => "gauge",
+            Some(Series::Histogram(_)) => "histogram",
+            None => continue,
+        };
+        let _ = writeln!(out, "# HELP {name} {}\n# TYPE {name} {ty}", family.help);
+        for (labels, series) in &family.series {
+            render_series(&mut out, name, labels, series);
+        }
+    }
+    out
+}
+
+fn render_series(out: &mut String, name: &str, labels: &str, series: &Series) {
+    let braced = if labels.is_empty() { String::new() } else { format!("{{{labels}}}") };
+    match series {
+        Series::Counter(c) => {
+            let _ = writeln!(out, "{name}{braced} {}", c.get());
+        }
+        Series::Gauge(g) => {
+            let _ = writeln!(out, "{name}{braced} {}", g.get());
+        }
+        Series::Histogram(h) => {
+            let comma = if labels.is_empty() { "" } else { "," };
+            let mut seen = 0;
+            for (count, bound) in h.0.counts.iter().zip(BOUNDS_US.iter().map(Some).chain([None])) {
+                seen += count.load(Ordering::Relaxed);
+                let le = bound.map_or("+Inf".to_owned(), |us| (*us as f64 / 1e6).to_string());
+                let _ = writeln!(out, "{name}_bucket{{{labels}{comma}le=\"{le}\"}} {seen}");
+            }
+            let sum = h.0.sum_us.load(Ordering::Relaxed) as f64 / 1e6;
+            let _ = writeln!(out, "{name}_sum{braced} {sum}\n{name}_count{braced} {seen}");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn series_are_shared_and_rendered() {
+        counter("test_seen_total", "Seen.", &[("kind", "a\"b")]).add(2);
+        counter("test_seen_total", "Seen.", &[("kind", "a\"b")]).inc();
+        histogram("test_took_seconds", "Took.", &[]).record(Duration::from_millis(2));
+        let text = render();
+        assert!(text.contains("# TYPE test_seen_total counter\ntest_seen_total{kind=\"a\\\"b\"} 3\n"), "{text}");
+        assert!(text.contains("test_took_seconds_bucket{le=\"0.001\"} 0\n"), "{text}");
+        assert!(text.contains("test_took_seconds_bucket{le=\"0.0025\"} 1\n"), "{text}");
+        assert!(text.contains("test_took_seconds_sum 0.002\ntest_took_seconds_count 1\n"), "{text}");
+    }
+}
