@@ -1,0 +1,86 @@
+//! The way to the API server of this process: a handle that is there before the server and survives its restarts.
+//!
+//! `kube::Client` -> [`ApiHandle`] (adds the [`Caller`]) -> the API server's handler, without a socket or TLS.
+//! While no server is registered, requests are answered with 503 and `Retry-After`, which kube-rs watches retry.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use arc_swap::ArcSwapOption;
+use bytes::Bytes;
+use futures::future::BoxFuture;
+use http::{Request, Response, StatusCode, header};
+use http_body_util::combinators::UnsyncBoxBody;
+use http_body_util::{BodyExt, Full};
+use purlin_auth::{Caller, Principal};
+
+/// A body of a request or response, its type erased.
+pub type ApiBody = UnsyncBoxBody<Bytes, Box<dyn std::error::Error + Send + Sync>>;
+
+/// A whole body that is at hand.
+pub fn boxed(bytes: impl Into<Bytes>) -> ApiBody {
+    Full::new(bytes.into()).map_err(|never: Infallible| match never {}).boxed_unsync()
+}
+
+/// What answers API requests in this process. The request's extensions hold a [`Caller`].
+pub trait InProcessApi: Send + Sync {
+    /// Answers one request; errors are responses too.
+    fn call(&self, request: Request<ApiBody>) -> BoxFuture<'static, Response<ApiBody>>;
+}
+
+type Registered = Arc<ArcSwapOption<Box<dyn InProcessApi>>>;
+
+/// The place where the API server registers itself; clones share it.
+#[derive(Clone, Default)]
+pub struct ApiHandle(Registered);
+
+impl ApiHandle {
+    /// Makes `api` answer from now on.
+    pub fn register(&self, api: Box<dyn InProcessApi>) {
+        self.0.store(Some(Arc::new(api)));
+    }
+
+    /// Leaves nobody to answer.
+    pub fn clear(&self) {
+        self.0.store(None);
+    }
+
+    /// A client of a part: it asks as `system:serviceaccount:purlin-system:PART`.
+    pub fn client(&self, part: &str) -> kube::Client {
+        let caller = Caller { principal: Principal::part(part), ..Caller::default() };
+        kube::Client::new(Service { api: Arc::clone(&self.0), caller: Arc::new(caller) }, "default")
+    }
+}
+
+#[derive(Clone)]
+struct Service {
+    api: Registered,
+    caller: Arc<Caller>,
+}
+
+impl tower::Service<Request<kube::client::Body>> for Service {
+    type Response = Response<ApiBody>;
+    type Error = Infallible;
+    type Future = BoxFuture<'static, Result<Self::Response, Infallible>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<kube::client::Body>) -> Self::Future {
+        let Some(api) = self.api.load_full() else { return Box::pin(async { Ok(not_yet()) }) };
+        let mut request = request.map(|body| body.map_err(Into::into).boxed_unsync());
+        request.extensions_mut().insert(Caller::clone(&self.caller));
+        Box::pin(async move { Ok(api.call(request).await) })
+    }
+}
+
+fn not_yet() -> Response<ApiBody> {
+    let status = r#"{"kind":"Status","apiVersion":"v1","metadata":{},"status":"Failure","message":"the API server of this process is not ready yet","reason":"ServiceUnavailable","code":503}"#;
+    let mut response = Response::new(boxed(status));
+    *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
+    response.headers_mut().insert(header::CONTENT_TYPE, header::HeaderValue::from_static("application/json"));
+    response.headers_mut().insert(header::RETRY_AFTER, header::HeaderValue::from_static("1"));
+    response
+}
