@@ -1,1 +1,4 @@
-//! To be filled.
+//! WIP
+mod error;
+mod request;
+mod storage;
