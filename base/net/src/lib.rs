@@ -6,3 +6,4 @@
 pub mod crypto;
 pub mod file;
 pub mod listen;
+pub mod pki;
