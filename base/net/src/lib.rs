@@ -7,3 +7,4 @@ pub mod crypto;
 pub mod file;
 pub mod listen;
 pub mod pki;
+pub mod serve;
