@@ -51,4 +51,57 @@ impl Principal {
     pub fn part(part: &str) -> Self {
         Self::service_account("purlin-system", part)
     }
+
+    /// A user who shows no credentials.
+    pub fn anonymous() -> Self {
+        Principal {
+            name: "system:anonymous".into(),
+            groups: vec!["system:unauthenticated".into()],
+            ..Default::default()
+        }
+    }
+
+    /// Namespace and name, where this is a service account.
+    pub fn as_service_account(&self) -> Option<(&str, &str)> {
+        split_service_account(&self.name)
+    }
+
+    /// Whether the principal is a member of `group`.
+    pub fn is_in(&self, group: &str) -> bool {
+        self.groups.iter().any(|own| **own == *group)
+    }
+}
+
+/// Namespace and name of the service account that the user's name `name` stands for, where both are valid.
+pub(crate) fn split_service_account(name: &str) -> Option<(&str, &str)> {
+    let (namespace, name) = name.strip_prefix("system:serviceaccount:")?.split_once(':')?;
+    let valid = is_label(namespace) && name.len() <= 253 && name.split('.').all(is_label_of_any_length);
+    valid.then_some((namespace, name))
+}
+
+fn is_label(text: &str) -> bool {
+    text.len() <= 63 && is_label_of_any_length(text)
+}
+
+fn is_label_of_any_length(text: &str) -> bool {
+    let inner = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+    !text.is_empty() && text.bytes().all(inner) && !text.starts_with('-') && !text.ends_with('-')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_of_service_accounts_are_taken_apart() {
+        let check = |name: &str, expected| assert_eq!(split_service_account(name), expected, "{name}");
+        check("system:serviceaccount:ns:name.with-dots", Some(("ns", "name.with-dots")));
+        for name in ["ada", "system:serviceaccount:ns", "system:serviceaccount::a", "system:serviceaccount:n.s:a"] {
+            check(name, None);
+        }
+        for name in ["system:serviceaccount:ns:a:b", "system:serviceaccount:ns:A", "system:serviceaccount:ns:a..b"] {
+            check(name, None);
+        }
+        assert_eq!(Principal::part("gateway").as_service_account(), Some(("purlin-system", "gateway")));
+    }
 }

@@ -1,5 +1,10 @@
-//! Who is asking and what they may do: the [`Caller`] of every request and the check of a role's rules.
+//! Who is asking and what they may do.
+//!
+//! At the door a request's credentials become a [`Principal`]: a client certificate by [`x509`], a service account's
+//! token by [`token`]; [`impersonation`] may replace it. The principal stands in the [`Caller`] that travels with the
+//! request, and [`rbac`] says yes or no. All of it is pure: keys, objects and the time come from outside.
 
 mod caller;
+pub mod rbac;
 
 pub use caller::{Caller, Principal};
