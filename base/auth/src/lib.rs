@@ -5,6 +5,9 @@
 //! request, and [`rbac`] says yes or no. All of it is pure: keys, objects and the time come from outside.
 
 mod caller;
+pub mod impersonation;
 pub mod rbac;
+pub mod token;
+pub mod x509;
 
 pub use caller::{Caller, Principal};
