@@ -4,3 +4,4 @@
 //! `metrics::render` writes the Prometheus text format for the admin listener's `/metrics`.
 
 pub mod metrics;
+mod process;

@@ -177,7 +177,7 @@ fn label_text(labels: &[(&str, &str)]) -> String {
     out
 }
 
-/// All series in the Prometheus text format.
+/// All series, and the metrics of the process, in the Prometheus text format.
 pub fn render() -> String {
     let mut out = String::new();
     for (name, family) in registry().lock().iter() {
@@ -192,6 +192,7 @@ pub fn render() -> String {
             render_series(&mut out, name, labels, series);
         }
     }
+    crate::process::render(&mut out);
     out
 }
 
@@ -232,5 +233,38 @@ mod tests {
         assert!(text.contains("test_took_seconds_bucket{le=\"0.001\"} 0\n"), "{text}");
         assert!(text.contains("test_took_seconds_bucket{le=\"0.0025\"} 1\n"), "{text}");
         assert!(text.contains("test_took_seconds_sum 0.002\ntest_took_seconds_count 1\n"), "{text}");
+    }
+
+    #[test]
+    fn durations_fall_into_their_buckets() {
+        let h = histogram("test_buckets_seconds", "Buckets.", &[("a", "b")]);
+        for took in [Duration::ZERO, Duration::from_micros(100), Duration::from_micros(101), Duration::from_secs(3600)]
+        {
+            h.record(took);
+        }
+        assert_eq!(h.count(), 4);
+        let text = render();
+        for line in ["le=\"0.0001\"} 2", "le=\"0.00025\"} 3", "le=\"30\"} 3", "le=\"+Inf\"} 4"] {
+            assert!(text.contains(&format!("test_buckets_seconds_bucket{{a=\"b\",{line}\n")), "{line} in {text}");
+        }
+        assert!(text.contains("test_buckets_seconds_count{a=\"b\"} 4\n"), "{text}");
+    }
+
+    #[test]
+    fn levels_rise_and_fall_and_labels_are_escaped() {
+        let g = gauge("test_level", "Level.", &[("path", "a\\b\nc"), ("z", "")]);
+        g.set(5);
+        g.add(-7);
+        let text = render();
+        assert!(text.contains("test_level{path=\"a\\\\b\\nc\",z=\"\"} -2\n"), "{text}");
+        assert_eq!(text.matches("# TYPE test_level gauge\n").count(), 1);
+        assert!(text.contains("\nprocess_resident_memory_bytes "), "{text}");
+    }
+
+    #[test]
+    #[should_panic(expected = "metric test_twice is registered with another type")]
+    fn a_name_has_one_type() {
+        counter("test_twice", "Twice.", &[]);
+        gauge("test_twice", "Twice.", &[]);
     }
 }
