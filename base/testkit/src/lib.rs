@@ -3,6 +3,7 @@
 //! Nothing here decides a test by time: waits end with what they wait for, and their limit is only there to fail.
 
 pub mod peer;
+pub mod power;
 pub mod process;
 
 use std::net::{Ipv4Addr, TcpListener};
