@@ -79,6 +79,11 @@ impl State {
         self.events.push(event);
     }
 
+    /// Whether there is a file of that name, as far as the model has seen.
+    pub(super) fn knows(&self, path: &Path) -> bool {
+        self.entries.contains_key(path)
+    }
+
     /// A file is opened: one that was there before the model saw it (`found`) is durable as it is.
     pub(super) fn open(&mut self, path: &Path, found: Option<Vec<u8>>) -> FileId {
         if let Some(id) = self.entries.get(path) {

@@ -111,6 +111,20 @@ fn a_missing_sync_is_found() {
 }
 
 #[test]
+fn connections_and_databases_that_were_there_are_seen() {
+    let bench = Bench::new();
+    let before = Connection::open(&bench.path).unwrap();
+    insert(&before, 1);
+    drop(before);
+    // A model that begins here takes what it finds for durable.
+    let later = Bench { _dir: temp_dir().unwrap(), path: bench.path.clone(), disk: PowerLoss::new().unwrap() };
+    let (first, second) = (later.open(WAL_FULL), later.open(WAL_FULL));
+    insert(&first, 2);
+    insert(&second, 3);
+    assert_eq!(later.rows_after(Damage::Dropped), [1, 2, 3]);
+}
+
+#[test]
 fn a_transaction_that_is_not_committed_is_not_found() {
     let bench = Bench::new();
     let db = bench.open(WAL_FULL);

@@ -97,7 +97,9 @@ unsafe extern "C" fn open(
     unsafe {
         let shim = &*(*vfs).pAppData.cast::<Shim>();
         let path = path_of(name).filter(|_| flags & ffi::SQLITE_OPEN_DELETEONCLOSE == 0);
-        let before = path.and_then(|path| fs::read(path).ok());
+        // A file that the model knows is not read: to close it would give up the locks that other connections hold.
+        let known = path.is_some_and(|path| shim.disk.lock().knows(path));
+        let before = path.filter(|_| !known).and_then(|path| fs::read(path).ok());
         // SQLite closes a file that it failed to open only when this is set.
         (*file).pMethods = ptr::null();
         let Some(real_open) = (*shim.real).xOpen else { return ffi::SQLITE_CANTOPEN };
@@ -108,7 +110,7 @@ unsafe extern "C" fn open(
         let tracked = path.map(|path| {
             const SYNCED_WITH_DIRECTORY: c_int =
                 ffi::SQLITE_OPEN_MAIN_JOURNAL | ffi::SQLITE_OPEN_SUPER_JOURNAL | ffi::SQLITE_OPEN_WAL;
-            let sync_directory = before.is_none() && flags & SYNCED_WITH_DIRECTORY != 0;
+            let sync_directory = !known && before.is_none() && flags & SYNCED_WITH_DIRECTORY != 0;
             let id = shim.disk.lock().open(path, before);
             Box::into_raw(Box::new(Tracked { disk: shim.disk.clone(), path: path.to_owned(), id, sync_directory }))
         });
