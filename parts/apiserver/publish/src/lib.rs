@@ -7,12 +7,17 @@
 //! [`ResourceDef`]: purlin_apiserver_schema::ResourceDef
 
 mod age;
+mod definitions;
 mod discovery;
+mod downgrade;
 mod groups;
 pub mod jsonpath;
+mod openapi;
+mod operations;
 mod table;
 #[cfg(test)]
 mod testing;
 
 pub use discovery::{DiscoveryVersion, Root, aggregated, api_group, api_groups, api_resources, api_versions, etag};
+pub use openapi::{openapi_v2, openapi_v2_hash, openapi_v3, openapi_v3_hash, openapi_v3_index};
 pub use table::{IncludeObject, MetaVersion, TableOptions, partial_list, partial_object, table};
