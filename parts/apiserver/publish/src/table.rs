@@ -63,8 +63,10 @@ pub struct TableOptions {
 }
 
 /// The table of `objects`; `list_meta` is the list's `metadata` (resourceVersion, continue, remainingItemCount), or
-/// that of the only object, of which the resourceVersion is shown.
+/// that of the only object, of which the resourceVersion is shown. Without any columns, there is `Age`.
 pub fn table(columns: &[Column], objects: &[Value], list_meta: &Value, options: TableOptions) -> Value {
+    let age = [age_column()];
+    let columns = if columns.is_empty() { &age } else { columns };
     let cells: Vec<_> = columns.iter().map(|column| Cell::new(column, options.now)).collect();
     let rows = objects.iter().map(|object| row(&cells, object, options)).collect();
     let mut out = Map::new();
@@ -95,6 +97,17 @@ pub fn partial_list(objects: &[Value], list_meta: &Value, version: MetaVersion) 
         "metadata": list_metadata(list_meta),
         "items": Value::Array(items),
     })
+}
+
+fn age_column() -> Column {
+    Column {
+        name: "Age".to_owned(),
+        ty: "date".to_owned(),
+        format: String::new(),
+        description: "How long ago the object was created.".to_owned(),
+        priority: 0,
+        source: ColumnSource::JsonPath(".metadata.creationTimestamp".to_owned()),
+    }
 }
 
 fn list_metadata(meta: &Value) -> Value {
@@ -296,7 +309,7 @@ mod tests {
             "apiVersion": "meta.k8s.io/v1",
             "metadata": {"resourceVersion": "7"},
             "columnDefinitions": null,
-            "rows": [{"cells": ["w1"], "object": object()}],
+            "rows": [{"cells": ["w1", "90m"], "object": object()}],
         });
         assert_eq!(found, expected);
         let none = table(&[], &[object()], &json!({}), TableOptions { include: IncludeObject::None, ..OPTIONS });
