@@ -10,6 +10,7 @@ mod age;
 mod definitions;
 mod discovery;
 mod downgrade;
+mod fingerprint;
 mod groups;
 pub mod jsonpath;
 mod openapi;

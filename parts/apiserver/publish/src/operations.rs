@@ -91,6 +91,7 @@ struct Resource<'a> {
 }
 
 /// The kind that an operation is about.
+#[derive(Clone)]
 struct Kind<'a> {
     schema: String,
     gvk: Value,
@@ -118,17 +119,13 @@ impl Resource<'_> {
             id: format!("{scope}{}", def.names.kind),
             words: def.names.kind.clone(),
         };
-        if namespaced(def) {
-            let everywhere = Kind { id: format!("{}ForAllNamespaces", def.names.kind), gvk: kind.gvk.clone(), ..kind };
-            let list: Vec<_> = COLLECTION.iter().filter(|(verb, ..)| *verb == "list").copied().collect();
-            self.item(paths, format!("{root}/{}", def.names.plural), &list, &everywhere);
-            let kind = Kind { id: format!("{scope}{}", def.names.kind), ..everywhere };
-            self.item(paths, base.clone(), COLLECTION, &kind);
-            self.item(paths, format!("{base}/{{name}}"), ITEM, &kind);
-        } else {
-            self.item(paths, base.clone(), COLLECTION, &kind);
-            self.item(paths, format!("{base}/{{name}}"), ITEM, &kind);
+        if namespaced(def) && def.verbs.contains(&"list") {
+            let id = format!("{}ForAllNamespaces", def.names.kind);
+            let everywhere = Kind { id, verbs: &["list"], ..kind.clone() };
+            self.item(paths, format!("{root}/{}", def.names.plural), COLLECTION, &everywhere);
         }
+        self.item(paths, base.clone(), COLLECTION, &kind);
+        self.item(paths, format!("{base}/{{name}}"), ITEM, &kind);
         for subresource in subresources(def, version) {
             let kind = self.subresource(subresource, scope);
             let path = format!("{base}/{{name}}/{}", subresource.name);

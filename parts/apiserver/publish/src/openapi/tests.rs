@@ -1,6 +1,6 @@
 use std::collections::BTreeSet;
 
-use purlin_apiserver_schema::Type;
+use purlin_apiserver_schema::{Schema, Type};
 
 use super::*;
 use crate::testing::{custom, deployments, leaf, object, pods, review, service_accounts};
