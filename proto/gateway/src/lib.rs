@@ -1,1 +1,28 @@
-//! To be filled.
+//! Gateway API v1.6.3, standard channel: GatewayClass, Gateway, HTTPRoute and ReferenceGrant.
+//!
+//! The Rust types are the definition. A type's serde attributes say how an object is read and which defaults hold, its
+//! schemars attributes say what is accepted, and its doc comments are what `kubectl explain` shows; the CustomResourceDefinitions are
+//! derived from them.
+//!
+//! Invariants:
+//! - The definitions equal the published ones in every path, type, bound, default, list type and CEL rule. The facts
+//!   stand in `facts/`, one a line; a test compares them. The words are ours.
+//! - `Default` of a type is what the API server fills in where the object says nothing.
+//! - What has a closed list of values in this channel may have a longer one in another, so enumerations keep a value
+//!   that they do not know (`Other`), and unknown fields are passed over: a controller never fails on a whole list
+//!   because of one object. It has to refuse what it does not know in the object's status.
+
+mod open_enum;
+mod reference_grant;
+mod refs;
+mod schema;
+
+pub use reference_grant::*;
+pub use refs::*;
+
+/// The API group of all kinds.
+pub const GROUP: &str = "gateway.networking.k8s.io";
+/// The release of Gateway API that the definitions follow.
+pub const VERSION: &str = "v1.6.3";
+/// The release channel that the definitions follow.
+pub const CHANNEL: &str = "standard";

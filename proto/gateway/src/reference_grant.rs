@@ -1,0 +1,56 @@
+//! ReferenceGrant: the owner of a namespace allows references into it.
+
+use kube::CustomResource;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::schema::{GroupName, KindName, NamespaceName, ObjectName, atomic};
+
+/// Who may refer to what in this namespace.
+#[derive(CustomResource, Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[kube(
+    group = "gateway.networking.k8s.io",
+    version = "v1beta1",
+    kind = "ReferenceGrant",
+    namespaced,
+    schema = "disabled",
+    derive = "Default",
+    derive = "PartialEq"
+)]
+pub struct ReferenceGrantSpec {
+    /// Who may refer; each entry adds to the others.
+    #[schemars(length(min = 1, max = 16), transform = atomic)]
+    pub from: Vec<ReferenceGrantFrom>,
+    /// What may be referred to; each entry adds to the others.
+    #[schemars(length(min = 1, max = 16), transform = atomic)]
+    pub to: Vec<ReferenceGrantTo>,
+}
+
+/// Objects of one kind in one namespace.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct ReferenceGrantFrom {
+    /// The referrer's API group; empty for the core group.
+    #[schemars(with = "GroupName")]
+    pub group: String,
+    /// The referrer's kind.
+    #[schemars(with = "KindName")]
+    pub kind: String,
+    /// The referrer's namespace.
+    #[schemars(with = "NamespaceName")]
+    pub namespace: String,
+}
+
+/// Objects of one kind in the grant's namespace, or one of them.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct ReferenceGrantTo {
+    /// The target's API group; empty for the core group.
+    #[schemars(with = "GroupName")]
+    pub group: String,
+    /// The target's kind.
+    #[schemars(with = "KindName")]
+    pub kind: String,
+    /// The target's name; every object of the kind when absent.
+    #[schemars(with = "Option<ObjectName>")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+}
