@@ -12,13 +12,21 @@
 //!   that they do not know (`Other`), and unknown fields are passed over: a controller never fails on a whole list
 //!   because of one object. It has to refuse what it does not know in the object's status.
 
+mod gateway;
+mod gateway_class;
+mod gateway_tls;
 mod open_enum;
 mod reference_grant;
 mod refs;
+mod route;
 mod schema;
 
+pub use gateway::*;
+pub use gateway_class::*;
+pub use gateway_tls::*;
 pub use reference_grant::*;
 pub use refs::*;
+pub use route::*;
 
 /// The API group of all kinds.
 pub const GROUP: &str = "gateway.networking.k8s.io";
