@@ -15,6 +15,8 @@
 mod gateway;
 mod gateway_class;
 mod gateway_tls;
+mod http_filter;
+mod http_route;
 mod open_enum;
 mod reference_grant;
 mod refs;
@@ -24,6 +26,8 @@ mod schema;
 pub use gateway::*;
 pub use gateway_class::*;
 pub use gateway_tls::*;
+pub use http_filter::*;
+pub use http_route::*;
 pub use reference_grant::*;
 pub use refs::*;
 pub use route::*;

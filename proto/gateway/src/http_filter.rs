@@ -1,0 +1,351 @@
+//! The filters of an HTTPRoute: what is done to a request or its response on the way.
+//!
+//! A filter names its type and carries the settings of that type in the field of the same name; the CEL rules hold the
+//! two together.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::open_enum::open_enum;
+use crate::refs::{BackendObjectReference, LocalObjectReference};
+use crate::schema::{
+    CorsOrigin, HeaderName, HeaderValue, PathValue, Percent, PortNumber, Positive, PreciseHostname, RedirectStatus,
+    Whole, map_by, rules, set,
+};
+
+/// What holds for the filters of a rule or a backend together.
+pub(crate) const FILTER_LIST_RULES: &[(&str, &str)] = &[
+    (
+        "!(self.exists(f, f.type == 'RequestRedirect') && self.exists(f, f.type == 'URLRewrite'))",
+        "May specify either httpRouteFilterRequestRedirect or httpRouteFilterRequestRewrite, but not both",
+    ),
+    ("self.filter(f, f.type == 'CORS').size() <= 1", "CORS filter cannot be repeated"),
+    (
+        "self.filter(f, f.type == 'RequestHeaderModifier').size() <= 1",
+        "RequestHeaderModifier filter cannot be repeated",
+    ),
+    (
+        "self.filter(f, f.type == 'ResponseHeaderModifier').size() <= 1",
+        "ResponseHeaderModifier filter cannot be repeated",
+    ),
+    ("self.filter(f, f.type == 'RequestRedirect').size() <= 1", "RequestRedirect filter cannot be repeated"),
+    ("self.filter(f, f.type == 'URLRewrite').size() <= 1", "URLRewrite filter cannot be repeated"),
+];
+
+const FILTER_RULES: &[(&str, &str)] = &[
+    ("!(has(self.cors) && self.type != 'CORS')", "filter.cors must be nil if the filter.type is not CORS"),
+    ("!(!has(self.cors) && self.type == 'CORS')", "filter.cors must be specified for CORS filter.type"),
+    (
+        "!(has(self.requestHeaderModifier) && self.type != 'RequestHeaderModifier')",
+        "filter.requestHeaderModifier must be nil if the filter.type is not RequestHeaderModifier",
+    ),
+    (
+        "!(!has(self.requestHeaderModifier) && self.type == 'RequestHeaderModifier')",
+        "filter.requestHeaderModifier must be specified for RequestHeaderModifier filter.type",
+    ),
+    (
+        "!(has(self.responseHeaderModifier) && self.type != 'ResponseHeaderModifier')",
+        "filter.responseHeaderModifier must be nil if the filter.type is not ResponseHeaderModifier",
+    ),
+    (
+        "!(!has(self.responseHeaderModifier) && self.type == 'ResponseHeaderModifier')",
+        "filter.responseHeaderModifier must be specified for ResponseHeaderModifier filter.type",
+    ),
+    (
+        "!(has(self.requestMirror) && self.type != 'RequestMirror')",
+        "filter.requestMirror must be nil if the filter.type is not RequestMirror",
+    ),
+    (
+        "!(!has(self.requestMirror) && self.type == 'RequestMirror')",
+        "filter.requestMirror must be specified for RequestMirror filter.type",
+    ),
+    (
+        "!(has(self.requestRedirect) && self.type != 'RequestRedirect')",
+        "filter.requestRedirect must be nil if the filter.type is not RequestRedirect",
+    ),
+    (
+        "!(!has(self.requestRedirect) && self.type == 'RequestRedirect')",
+        "filter.requestRedirect must be specified for RequestRedirect filter.type",
+    ),
+    (
+        "!(has(self.urlRewrite) && self.type != 'URLRewrite')",
+        "filter.urlRewrite must be nil if the filter.type is not URLRewrite",
+    ),
+    (
+        "!(!has(self.urlRewrite) && self.type == 'URLRewrite')",
+        "filter.urlRewrite must be specified for URLRewrite filter.type",
+    ),
+    (
+        "!(has(self.extensionRef) && self.type != 'ExtensionRef')",
+        "filter.extensionRef must be nil if the filter.type is not ExtensionRef",
+    ),
+    (
+        "!(!has(self.extensionRef) && self.type == 'ExtensionRef')",
+        "filter.extensionRef must be specified for ExtensionRef filter.type",
+    ),
+];
+
+/// One step that a request or its response passes.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[schemars(transform = rules(FILTER_RULES))]
+pub struct HttpRouteFilter {
+    /// For CORS: which other origins' pages may use the route.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cors: Option<HttpCorsFilter>,
+    /// For ExtensionRef: a filter of the controller's own.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub extension_ref: Option<LocalObjectReference>,
+    /// For RequestHeaderModifier: what changes in the request's headers.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub request_header_modifier: Option<HttpHeaderFilter>,
+    /// For RequestMirror: where a copy of the request goes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub request_mirror: Option<HttpRequestMirrorFilter>,
+    /// For RequestRedirect: where the client is sent to.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub request_redirect: Option<HttpRequestRedirectFilter>,
+    /// For ResponseHeaderModifier: what changes in the response's headers.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub response_header_modifier: Option<HttpHeaderFilter>,
+    /// What the filter does; its settings stand in the field of that name.
+    #[serde(rename = "type")]
+    pub type_: HttpRouteFilterType,
+    /// For URLRewrite: what changes in the request's host and path.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub url_rewrite: Option<HttpUrlRewriteFilter>,
+}
+
+open_enum! {
+    /// What a filter does.
+    pub enum HttpRouteFilterType {
+        RequestHeaderModifier = "RequestHeaderModifier",
+        ResponseHeaderModifier = "ResponseHeaderModifier",
+        RequestMirror = "RequestMirror",
+        RequestRedirect = "RequestRedirect",
+        UrlRewrite = "URLRewrite",
+        ExtensionRef = "ExtensionRef",
+        Cors = "CORS",
+    }
+}
+
+/// Changes to headers; names are in any case.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct HttpHeaderFilter {
+    /// Headers that get one more value.
+    #[schemars(length(max = 16), transform = map_by("name"))]
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub add: Vec<HttpHeader>,
+    /// Names of headers that are taken away.
+    #[schemars(length(max = 16), transform = set)]
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub remove: Vec<String>,
+    /// Headers that get this value in place of all others.
+    #[schemars(length(max = 16), transform = map_by("name"))]
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub set: Vec<HttpHeader>,
+}
+
+/// A header with a value.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct HttpHeader {
+    /// The header's name.
+    #[schemars(with = "HeaderName")]
+    pub name: String,
+    /// The header's value.
+    #[schemars(with = "HeaderValue")]
+    pub value: String,
+}
+
+const MIRROR_RULES: &[(&str, &str)] = &[(
+    "!(has(self.percent) && has(self.fraction))",
+    "Only one of percent or fraction may be specified in HTTPRequestMirrorFilter",
+)];
+
+/// A second backend that gets a copy of requests; its responses are dropped.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[schemars(transform = rules(MIRROR_RULES))]
+pub struct HttpRequestMirrorFilter {
+    /// The backend that gets the copies.
+    pub backend_ref: BackendObjectReference,
+    /// The share of requests that are copied, as a fraction; all when neither this nor percent is there.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub fraction: Option<Fraction>,
+    /// The share of requests that are copied, in percent.
+    #[schemars(with = "Option<Percent>")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub percent: Option<i32>,
+}
+
+const FRACTION_RULES: &[(&str, &str)] =
+    &[("self.numerator <= self.denominator", "numerator must be less than or equal to denominator")];
+
+fn hundred() -> i64 {
+    100
+}
+
+/// A share between 0 and 1.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[schemars(transform = rules(FRACTION_RULES))]
+pub struct Fraction {
+    /// The lower part.
+    #[schemars(with = "Positive")]
+    #[serde(default = "hundred")]
+    pub denominator: i64,
+    /// The upper part.
+    #[schemars(with = "Whole")]
+    pub numerator: i64,
+}
+
+fn found() -> u16 {
+    302
+}
+
+/// The answer that sends a client elsewhere; what is absent stays as in the request.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct HttpRequestRedirectFilter {
+    /// The host in the answer's Location.
+    #[schemars(with = "Option<PreciseHostname>")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub hostname: Option<String>,
+    /// How the path in Location is made from the request's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub path: Option<HttpPathModifier>,
+    /// The port in Location; when absent, that of the scheme where one is given, else the listener's.
+    #[schemars(with = "Option<PortNumber>")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub port: Option<u16>,
+    /// The scheme in Location.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub scheme: Option<RedirectScheme>,
+    /// The answer's status.
+    #[schemars(with = "RedirectStatus")]
+    #[serde(default = "found")]
+    pub status_code: u16,
+}
+
+open_enum! {
+    /// A redirect's scheme.
+    pub enum RedirectScheme {
+        Http = "http",
+        Https = "https",
+    }
+}
+
+const PATH_MODIFIER_RULES: &[(&str, &str)] = &[
+    (
+        "self.type == 'ReplaceFullPath' ? has(self.replaceFullPath) : true",
+        "replaceFullPath must be specified when type is set to 'ReplaceFullPath'",
+    ),
+    (
+        "has(self.replaceFullPath) ? self.type == 'ReplaceFullPath' : true",
+        "type must be 'ReplaceFullPath' when replaceFullPath is set",
+    ),
+    (
+        "self.type == 'ReplacePrefixMatch' ? has(self.replacePrefixMatch) : true",
+        "replacePrefixMatch must be specified when type is set to 'ReplacePrefixMatch'",
+    ),
+    (
+        "has(self.replacePrefixMatch) ? self.type == 'ReplacePrefixMatch' : true",
+        "type must be 'ReplacePrefixMatch' when replacePrefixMatch is set",
+    ),
+];
+
+/// How a path is changed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[schemars(transform = rules(PATH_MODIFIER_RULES))]
+pub struct HttpPathModifier {
+    /// For ReplaceFullPath: the new path.
+    #[schemars(with = "Option<PathValue>")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub replace_full_path: Option<String>,
+    /// For ReplacePrefixMatch: what stands in place of the prefix that the rule matched.
+    #[schemars(with = "Option<PathValue>")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub replace_prefix_match: Option<String>,
+    /// ReplaceFullPath or ReplacePrefixMatch.
+    #[serde(rename = "type")]
+    pub type_: PathModifierType,
+}
+
+open_enum! {
+    /// How a path is changed.
+    pub enum PathModifierType {
+        ReplaceFullPath = "ReplaceFullPath",
+        ReplacePrefixMatch = "ReplacePrefixMatch",
+    }
+}
+
+/// Changes to a request on its way to the backend.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct HttpUrlRewriteFilter {
+    /// The host that the backend sees.
+    #[schemars(with = "Option<PreciseHostname>")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub hostname: Option<String>,
+    /// How the path that the backend sees is made from the request's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub path: Option<HttpPathModifier>,
+}
+
+const ORIGIN_RULES: &[(&str, &str)] =
+    &[("!('*' in self && self.size() > 1)", "AllowOrigins cannot contain '*' alongside other origins")];
+const METHOD_RULES: &[(&str, &str)] =
+    &[("!('*' in self && self.size() > 1)", "AllowMethods cannot contain '*' alongside other methods")];
+// The message says "methods", as the specification's does.
+const HEADER_RULES: &[(&str, &str)] =
+    &[("!('*' in self && self.size() > 1)", "AllowHeaders cannot contain '*' alongside other methods")];
+
+fn five() -> i64 {
+    5
+}
+
+/// Which other origins' pages may use the route (the Fetch standard's CORS protocol).
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct HttpCorsFilter {
+    /// Whether pages may send cookies and credentials.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub allow_credentials: Option<bool>,
+    /// The request headers that pages may set; `*` alone is any.
+    #[schemars(with = "Vec<HeaderName>", length(max = 64), transform = set, transform = rules(HEADER_RULES))]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub allow_headers: Vec<String>,
+    /// The methods that pages may use; `*` alone is any.
+    #[schemars(length(max = 9), transform = set, transform = rules(METHOD_RULES))]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub allow_methods: Vec<CorsMethod>,
+    /// The origins of pages, as scheme://host[:port], the host perhaps with a wildcard; `*` alone is any.
+    #[schemars(with = "Vec<CorsOrigin>", length(max = 64), transform = set, transform = rules(ORIGIN_RULES))]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub allow_origins: Vec<String>,
+    /// The response headers that pages may read.
+    #[schemars(with = "Vec<HeaderName>", length(max = 64), transform = set)]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub expose_headers: Vec<String>,
+    /// For how many seconds a browser may keep the answer to a preflight request.
+    #[schemars(with = "Positive")]
+    #[serde(default = "five")]
+    pub max_age: i64,
+}
+
+open_enum! {
+    /// A method that pages may use.
+    pub enum CorsMethod {
+        Get = "GET",
+        Head = "HEAD",
+        Post = "POST",
+        Put = "PUT",
+        Delete = "DELETE",
+        Connect = "CONNECT",
+        Options = "OPTIONS",
+        Trace = "TRACE",
+        Patch = "PATCH",
+        Any = "*",
+    }
+}

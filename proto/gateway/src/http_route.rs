@@ -1,0 +1,346 @@
+//! HTTPRoute: which requests go to which backends, and what is done to them on the way.
+
+use kube::CustomResource;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::http_filter::{FILTER_LIST_RULES, HttpRouteFilter};
+use crate::open_enum::open_enum;
+use crate::refs::{SERVICE_HAS_PORT, service_kind};
+use crate::route::{PARENT_RULES, ParentReference, RouteStatus};
+use crate::schema::{
+    DurationText, GroupName, HeaderName, HeaderValue, Hostname, KindName, NamespaceName, ObjectName, PathValue,
+    PortNumber, QueryValue, SectionName, Weight, atomic, map_by, rules,
+};
+
+const MATCHES_TOTAL: &[(&str, &str)] = &[(
+    "(self.size() > 0 ? self[0].matches.size() : 0) + (self.size() > 1 ? self[1].matches.size() : 0) + \
+     (self.size() > 2 ? self[2].matches.size() : 0) + (self.size() > 3 ? self[3].matches.size() : 0) + \
+     (self.size() > 4 ? self[4].matches.size() : 0) + (self.size() > 5 ? self[5].matches.size() : 0) + \
+     (self.size() > 6 ? self[6].matches.size() : 0) + (self.size() > 7 ? self[7].matches.size() : 0) + \
+     (self.size() > 8 ? self[8].matches.size() : 0) + (self.size() > 9 ? self[9].matches.size() : 0) + \
+     (self.size() > 10 ? self[10].matches.size() : 0) + (self.size() > 11 ? self[11].matches.size() : 0) + \
+     (self.size() > 12 ? self[12].matches.size() : 0) + (self.size() > 13 ? self[13].matches.size() : 0) + \
+     (self.size() > 14 ? self[14].matches.size() : 0) + (self.size() > 15 ? self[15].matches.size() : 0) <= 128",
+    "While 16 rules and 64 matches per rule are allowed, the total number of matches across all rules in a route must \
+     be less than 128",
+)];
+
+/// Which requests are served, and how.
+#[derive(CustomResource, Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+#[kube(
+    group = "gateway.networking.k8s.io",
+    version = "v1",
+    kind = "HTTPRoute",
+    root = "HttpRoute",
+    namespaced,
+    status = "RouteStatus",
+    schema = "disabled",
+    derive = "Default",
+    derive = "PartialEq"
+)]
+pub struct HttpRouteSpec {
+    /// The hosts whose requests are served, each exact or with a wildcard for its first labels; the listener's own when
+    /// there are none.
+    #[schemars(with = "Vec<Hostname>", length(max = 16), transform = atomic)]
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub hostnames: Vec<String>,
+    /// The Gateways or listeners that the route attaches to.
+    #[schemars(length(max = 32), transform = atomic, transform = rules(PARENT_RULES))]
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub parent_refs: Vec<ParentReference>,
+    /// What is done with requests; of all rules that match, the most specific match decides.
+    #[schemars(length(min = 1, max = 16), transform = atomic, transform = rules(MATCHES_TOTAL))]
+    pub rules: Vec<HttpRouteRule>,
+}
+
+impl Default for HttpRouteSpec {
+    fn default() -> Self {
+        HttpRouteSpec { hostnames: Vec::new(), parent_refs: Vec::new(), rules: vec![HttpRouteRule::default()] }
+    }
+}
+
+const RULE_RULES: &[(&str, &str)] = &[
+    (
+        "(has(self.backendRefs) && size(self.backendRefs) > 0) ? \
+         (!has(self.filters) || self.filters.all(f, !has(f.requestRedirect))): true",
+        "RequestRedirect filter must not be used together with backendRefs",
+    ),
+    (
+        "(has(self.filters) && self.filters.exists_one(f, has(f.requestRedirect) && has(f.requestRedirect.path) && \
+         f.requestRedirect.path.type == 'ReplacePrefixMatch' && has(f.requestRedirect.path.replacePrefixMatch))) ? \
+         ((size(self.matches) != 1 || !has(self.matches[0].path) || self.matches[0].path.type != 'PathPrefix') ? \
+         false : true) : true",
+        "When using RequestRedirect filter with path.replacePrefixMatch, exactly one PathPrefix match must be specified",
+    ),
+    (
+        "(has(self.filters) && self.filters.exists_one(f, has(f.urlRewrite) && has(f.urlRewrite.path) && \
+         f.urlRewrite.path.type == 'ReplacePrefixMatch' && has(f.urlRewrite.path.replacePrefixMatch))) ? \
+         ((size(self.matches) != 1 || !has(self.matches[0].path) || self.matches[0].path.type != 'PathPrefix') ? \
+         false : true) : true",
+        "When using URLRewrite filter with path.replacePrefixMatch, exactly one PathPrefix match must be specified",
+    ),
+    (
+        "(has(self.backendRefs) && self.backendRefs.exists_one(b, (has(b.filters) && b.filters.exists_one(f, \
+         has(f.requestRedirect) && has(f.requestRedirect.path) && f.requestRedirect.path.type == 'ReplacePrefixMatch' \
+         && has(f.requestRedirect.path.replacePrefixMatch))) )) ? \
+         ((size(self.matches) != 1 || !has(self.matches[0].path) || self.matches[0].path.type != 'PathPrefix') ? \
+         false : true) : true",
+        "Within backendRefs, when using RequestRedirect filter with path.replacePrefixMatch, exactly one PathPrefix \
+         match must be specified",
+    ),
+    (
+        "(has(self.backendRefs) && self.backendRefs.exists_one(b, (has(b.filters) && b.filters.exists_one(f, \
+         has(f.urlRewrite) && has(f.urlRewrite.path) && f.urlRewrite.path.type == 'ReplacePrefixMatch' \
+         && has(f.urlRewrite.path.replacePrefixMatch))) )) ? \
+         ((size(self.matches) != 1 || !has(self.matches[0].path) || self.matches[0].path.type != 'PathPrefix') ? \
+         false : true) : true",
+        "Within backendRefs, When using URLRewrite filter with path.replacePrefixMatch, exactly one PathPrefix match \
+         must be specified",
+    ),
+];
+
+/// Requests that match, the filters they pass, and the backends they go to.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+#[schemars(transform = rules(RULE_RULES))]
+pub struct HttpRouteRule {
+    /// The backends, each with its share of the requests.
+    #[schemars(length(max = 16), transform = atomic)]
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub backend_refs: Vec<HttpBackendRef>,
+    /// What is done to every request of the rule and to its response.
+    #[schemars(length(max = 16), transform = atomic, transform = rules(FILTER_LIST_RULES))]
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub filters: Vec<HttpRouteFilter>,
+    /// Which requests the rule is for; one match is enough; every request when there are none.
+    #[schemars(length(max = 64), transform = atomic)]
+    pub matches: Vec<HttpRouteMatch>,
+    /// The rule's name, unique in the route.
+    #[schemars(with = "Option<SectionName>")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// How long a request may take.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub timeouts: Option<HttpRouteTimeouts>,
+}
+
+impl Default for HttpRouteRule {
+    fn default() -> Self {
+        HttpRouteRule {
+            backend_refs: Vec::new(),
+            filters: Vec::new(),
+            matches: vec![HttpRouteMatch::default()],
+            name: None,
+            timeouts: None,
+        }
+    }
+}
+
+/// What a request has to have; all of it.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct HttpRouteMatch {
+    /// Headers that have to be there with these values.
+    #[schemars(length(max = 16), transform = map_by("name"))]
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub headers: Vec<HttpHeaderMatch>,
+    /// The method; any when absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub method: Option<HttpMethod>,
+    /// The path; any when absent.
+    pub path: HttpPathMatch,
+    /// Query parameters that have to be there with these values.
+    #[schemars(length(max = 16), transform = map_by("name"))]
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub query_params: Vec<HttpQueryParamMatch>,
+}
+
+const PATH_RULES: &[(&str, &str)] = &[
+    (
+        "(self.type in ['Exact','PathPrefix']) ? self.value.startsWith('/') : true",
+        "value must be an absolute path and start with '/' when type one of ['Exact', 'PathPrefix']",
+    ),
+    (
+        "(self.type in ['Exact','PathPrefix']) ? !self.value.contains('//') : true",
+        "must not contain '//' when type one of ['Exact', 'PathPrefix']",
+    ),
+    (
+        "(self.type in ['Exact','PathPrefix']) ? !self.value.contains('/./') : true",
+        "must not contain '/./' when type one of ['Exact', 'PathPrefix']",
+    ),
+    (
+        "(self.type in ['Exact','PathPrefix']) ? !self.value.contains('/../') : true",
+        "must not contain '/../' when type one of ['Exact', 'PathPrefix']",
+    ),
+    (
+        "(self.type in ['Exact','PathPrefix']) ? !self.value.contains('%2f') : true",
+        "must not contain '%2f' when type one of ['Exact', 'PathPrefix']",
+    ),
+    (
+        "(self.type in ['Exact','PathPrefix']) ? !self.value.contains('%2F') : true",
+        "must not contain '%2F' when type one of ['Exact', 'PathPrefix']",
+    ),
+    (
+        "(self.type in ['Exact','PathPrefix']) ? !self.value.contains('#') : true",
+        "must not contain '#' when type one of ['Exact', 'PathPrefix']",
+    ),
+    (
+        "(self.type in ['Exact','PathPrefix']) ? !self.value.endsWith('/..') : true",
+        "must not end with '/..' when type one of ['Exact', 'PathPrefix']",
+    ),
+    (
+        "(self.type in ['Exact','PathPrefix']) ? !self.value.endsWith('/.') : true",
+        "must not end with '/.' when type one of ['Exact', 'PathPrefix']",
+    ),
+    (
+        "self.type in ['Exact','PathPrefix'] || self.type == 'RegularExpression'",
+        "type must be one of ['Exact', 'PathPrefix', 'RegularExpression']",
+    ),
+    (
+        r#"(self.type in ['Exact','PathPrefix']) ? self.value.matches(r"""^(?:[-A-Za-z0-9/._~!$&'()*+,;=:@]|[%][0-9a-fA-F]{2})+$""") : true"#,
+        r"must only contain valid characters (matching ^(?:[-A-Za-z0-9/._~!$&'()*+,;=:@]|[%][0-9a-fA-F]{2})+$) for types ['Exact', 'PathPrefix']",
+    ),
+];
+
+/// How a request's path is compared.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+#[schemars(transform = rules(PATH_RULES))]
+pub struct HttpPathMatch {
+    /// Exact, PathPrefix (whole segments), or RegularExpression.
+    #[serde(rename = "type")]
+    pub type_: PathMatchType,
+    /// What the path is compared with.
+    #[schemars(with = "PathValue")]
+    pub value: String,
+}
+
+impl Default for HttpPathMatch {
+    fn default() -> Self {
+        HttpPathMatch { type_: PathMatchType::PathPrefix, value: "/".to_owned() }
+    }
+}
+
+open_enum! {
+    /// How a path is compared.
+    pub enum PathMatchType {
+        Exact = "Exact",
+        PathPrefix = "PathPrefix",
+        RegularExpression = "RegularExpression",
+    }
+}
+
+open_enum! {
+    /// How a header or a query parameter is compared.
+    pub enum ValueMatchType {
+        Exact = "Exact",
+        RegularExpression = "RegularExpression",
+    }
+}
+
+fn exact() -> ValueMatchType {
+    ValueMatchType::Exact
+}
+
+open_enum! {
+    /// A request's method.
+    pub enum HttpMethod {
+        Get = "GET",
+        Head = "HEAD",
+        Post = "POST",
+        Put = "PUT",
+        Delete = "DELETE",
+        Connect = "CONNECT",
+        Options = "OPTIONS",
+        Trace = "TRACE",
+        Patch = "PATCH",
+    }
+}
+
+/// A header that has to be there.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct HttpHeaderMatch {
+    /// The header's name, in any case; of entries with the same name the first counts.
+    #[schemars(with = "HeaderName")]
+    pub name: String,
+    /// Exact or RegularExpression.
+    #[serde(rename = "type", default = "exact")]
+    pub type_: ValueMatchType,
+    /// What the header's value is compared with.
+    #[schemars(with = "HeaderValue")]
+    pub value: String,
+}
+
+/// A query parameter that has to be there.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct HttpQueryParamMatch {
+    /// The parameter's name, exactly; of entries with the same name the first counts.
+    #[schemars(with = "HeaderName")]
+    pub name: String,
+    /// Exact or RegularExpression.
+    #[serde(rename = "type", default = "exact")]
+    pub type_: ValueMatchType,
+    /// What the parameter's value is compared with.
+    #[schemars(with = "QueryValue")]
+    pub value: String,
+}
+
+fn one() -> i32 {
+    1
+}
+
+/// A backend with its share of the rule's requests.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[schemars(transform = rules(SERVICE_HAS_PORT))]
+pub struct HttpBackendRef {
+    /// What is done to the requests of this backend and to their responses.
+    #[schemars(length(max = 16), transform = atomic, transform = rules(FILTER_LIST_RULES))]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub filters: Vec<HttpRouteFilter>,
+    /// The backend's API group; empty for the core group.
+    #[schemars(with = "GroupName")]
+    #[serde(default)]
+    pub group: String,
+    /// The backend's kind.
+    #[schemars(with = "KindName")]
+    #[serde(default = "service_kind")]
+    pub kind: String,
+    /// The backend's name.
+    #[schemars(with = "ObjectName")]
+    pub name: String,
+    /// The backend's namespace, where a ReferenceGrant allows it; the route's own when absent.
+    #[schemars(with = "Option<NamespaceName>")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub namespace: Option<String>,
+    /// The Service's port (not the target port); needed for a Service.
+    #[schemars(with = "Option<PortNumber>")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub port: Option<u16>,
+    /// The backend's share: its weight over the sum of all weights of the rule; 0 gets nothing.
+    #[schemars(with = "Weight")]
+    #[serde(default = "one")]
+    pub weight: i32,
+}
+
+const TIMEOUT_RULES: &[(&str, &str)] = &[(
+    "!(has(self.request) && has(self.backendRequest) && duration(self.request) != duration('0s') && \
+     duration(self.backendRequest) > duration(self.request))",
+    "backendRequest timeout cannot be longer than request timeout",
+)];
+
+/// How long a request may take, as durations like 10s or 1h30m; 0s is without limit.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+#[schemars(transform = rules(TIMEOUT_RULES))]
+pub struct HttpRouteTimeouts {
+    /// From the Gateway's request to a backend to the backend's response, for each attempt.
+    #[schemars(with = "Option<DurationText>")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub backend_request: Option<String>,
+    /// From the client's request to the response, over all attempts.
+    #[schemars(with = "Option<DurationText>")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub request: Option<String>,
+}
