@@ -1,8 +1,8 @@
 //! Gateway API v1.6.3, standard channel: GatewayClass, Gateway, HTTPRoute and ReferenceGrant.
 //!
 //! The Rust types are the definition. A type's serde attributes say how an object is read and which defaults hold, its
-//! schemars attributes say what is accepted, and its doc comments are what `kubectl explain` shows; the CustomResourceDefinitions are
-//! derived from them.
+//! schemars attributes say what is accepted, and its doc comments are what `kubectl explain` shows; [`crds`] derives
+//! the four CustomResourceDefinitions from them.
 //!
 //! Invariants:
 //! - The definitions equal the published ones in every path, type, bound, default, list type and CEL rule. The facts
@@ -12,6 +12,7 @@
 //!   that they do not know (`Other`), and unknown fields are passed over: a controller never fails on a whole list
 //!   because of one object. It has to refuse what it does not know in the object's status.
 
+mod crd;
 mod gateway;
 mod gateway_class;
 mod gateway_tls;
@@ -23,6 +24,7 @@ mod refs;
 mod route;
 mod schema;
 
+pub use crd::crds;
 pub use gateway::*;
 pub use gateway_class::*;
 pub use gateway_tls::*;
