@@ -1,0 +1,3 @@
+//! The definitions against the facts of the specification.
+
+mod facts;
