@@ -11,7 +11,9 @@
 //! - What has a closed list of values in this channel may have a longer one in another, so enumerations keep a value
 //!   that they do not know (`Other`), and unknown fields are passed over: a controller never fails on a whole list
 //!   because of one object. It has to refuse what it does not know in the object's status.
+//! - [`cases`] holds objects that a server has to accept, and objects that it has to refuse with the reason.
 
+pub mod cases;
 mod crd;
 mod gateway;
 mod gateway_class;
