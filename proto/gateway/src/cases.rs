@@ -21,7 +21,8 @@ pub struct Case {
     /// Why the object is refused; it is accepted when there is nothing here.
     ///
     /// All that is wrong stands here; of the CEL rules only what is said when no field is missing, too long, too many,
-    /// of a wrong type or not on its list, since otherwise the API server evaluates no rule.
+    /// of a wrong type or not on its list, since otherwise the API server evaluates no rule. A server may say more about
+    /// an address that fails its `oneOf`: what each branch misses.
     pub refused: Vec<Refusal>,
 }
 

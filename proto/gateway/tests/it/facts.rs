@@ -2,7 +2,7 @@
 //!
 //! A fact is one line: a path, a keyword, a value as JSON with sorted keys. `[]` are a list's items, `{}` a map's
 //! values, `|oneOf0` a branch; lines that begin with `@` concern the definition rather than its schema. Descriptions
-//! are not facts.
+//! are not facts. The files were made from the published definitions of v1.6.3 (`config/crd/standard`), not from ours.
 
 use std::collections::BTreeMap;
 use std::path::Path;

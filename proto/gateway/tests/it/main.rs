@@ -1,3 +1,5 @@
-//! The definitions against the facts of the specification.
+//! The definitions against the facts of the specification, and against cases that touch each of them.
 
+mod cases;
 mod facts;
+mod judge;
