@@ -7,10 +7,13 @@
 //! The object's way through this crate on a write:
 //! `decode` (JSON or YAML, duplicates and depth) -> `prune` (unknown fields, reported) -> `default` -> `validate` -> `cel`.
 
+mod decode;
 mod def;
 mod error;
+mod path;
 mod tree;
 
+pub use decode::{DecodeError, Decoded, Limits, decode_json, decode_yaml};
 pub use def::{Column, ColumnSource, Names, Origin, ResourceDef, ScaleDef, Scope, Strategy, VersionDef};
 pub use error::{Cause, FieldError};
 pub use tree::{Checks, Format, ListType, MapType, PatchStrategy, Rule, RuleReason, Schema, Strategic, Type};
