@@ -9,11 +9,33 @@
 
 mod decode;
 mod def;
+mod default;
 mod error;
+#[cfg(test)]
+mod fixture;
+mod format;
+mod meta;
+mod meta_schema;
+mod names;
+mod openapi;
 mod path;
+mod pattern;
+mod prune;
+mod publish;
+mod selector;
+mod structural;
 mod tree;
+mod validate;
 
 pub use decode::{DecodeError, Decoded, Limits, decode_json, decode_yaml};
 pub use def::{Column, ColumnSource, Names, Origin, ResourceDef, ScaleDef, Scope, Strategy, VersionDef};
+pub use default::default;
 pub use error::{Cause, FieldError};
+pub use meta::{validate_labels, validate_metadata, validate_metadata_update};
+pub use meta_schema::object_meta_schema;
+pub use names::{NameForm, dns1035_label, dns1123_label, dns1123_subdomain, label_value, path_segment, qualified_name};
+pub use prune::prune;
+pub use publish::OpenApi;
+pub use selector::{FieldSelector, LabelSelector, SelectorError};
 pub use tree::{Checks, Format, ListType, MapType, PatchStrategy, Rule, RuleReason, Schema, Strategic, Type};
+pub use validate::validate;

@@ -5,9 +5,10 @@
 //! Follows "Specifying a structural schema" of the Kubernetes documentation and the OpenAPI extensions
 //! `x-kubernetes-*` of kube-openapi.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use indexmap::IndexMap;
+use regex::Regex;
 use serde_json::Value;
 
 /// The JSON type of a value.
@@ -112,6 +113,8 @@ pub struct Checks {
     pub min_length: Option<u64>,
     pub max_length: Option<u64>,
     pub pattern: Option<Box<str>>,
+    /// The pattern compiled, from its first use on.
+    pub compiled: OnceLock<Result<Regex, String>>,
     pub min_items: Option<u64>,
     pub max_items: Option<u64>,
     pub unique_items: bool,
