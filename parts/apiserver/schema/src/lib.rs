@@ -7,6 +7,8 @@
 //! The object's way through this crate on a write:
 //! `decode` (JSON or YAML, duplicates and depth) -> `prune` (unknown fields, reported) -> `default` -> `validate` -> `cel`.
 
+mod cel;
+mod crd;
 mod decode;
 mod def;
 mod default;
@@ -27,6 +29,8 @@ mod structural;
 mod tree;
 mod validate;
 
+pub use cel::{CelProgram, compile as compile_rules, evaluate as evaluate_rules};
+pub use crd::{compare_versions, default_definition, definition, definition_update};
 pub use decode::{DecodeError, Decoded, Limits, decode_json, decode_yaml};
 pub use def::{Column, ColumnSource, Names, Origin, ResourceDef, ScaleDef, Scope, Strategy, VersionDef};
 pub use default::default;
