@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-use crate::{FieldError, Schema};
+use crate::{FieldError, NameForm, Schema};
 
 /// Whether objects live in a namespace.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,7 +64,7 @@ pub struct ResourceDef {
 }
 
 /// One version of a resource.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct VersionDef {
     /// `v1`, `v1beta1`.
     pub name: String,
@@ -74,7 +74,8 @@ pub struct VersionDef {
     pub deprecated: Option<String>,
     /// The tree of the whole object, `metadata` included.
     pub schema: Arc<Schema>,
-    /// Columns of a Table, without `Name`, which is always first; custom resources without any have `Age`.
+    /// Columns of a Table, without `Name`, which is first; custom resources without any have `Age`. Where one of
+    /// them has the format `name` (Event), they are all columns and nothing is put before them.
     pub columns: Vec<Column>,
     /// Whether `/status` is served, and `status` then ignored on the main resource.
     pub status: bool,
@@ -82,6 +83,25 @@ pub struct VersionDef {
     pub scale: Option<ScaleDef>,
     /// Field selectors beyond `metadata.name` and `metadata.namespace`: dotted paths, without the leading dot.
     pub selectable: Vec<String>,
+    /// Subresources other than `/status` and `/scale`: `/token`, `/finalize`.
+    pub subresources: Vec<Subresource>,
+}
+
+/// A subresource that has a kind of its own or a meaning of its own.
+#[derive(Clone, Debug)]
+pub struct Subresource {
+    /// The last segment of the path: `token`.
+    pub name: String,
+    /// The kind of the body: `TokenRequest`.
+    pub kind: String,
+    /// The group of the body's kind; empty for the core group.
+    pub group: String,
+    /// The version of the body's kind.
+    pub version: String,
+    /// The verbs that discovery lists and requests may use.
+    pub verbs: &'static [&'static str],
+    /// The tree of the body.
+    pub schema: Arc<Schema>,
 }
 
 /// Where `/scale` finds its fields: dotted paths with a leading dot, as in a CustomResourceDefinition.
@@ -128,6 +148,27 @@ pub struct Strategy {
     pub validate: fn(&Value, Option<&Value>) -> Vec<FieldError>,
     /// Whether `metadata.generation` counts changes of the spec.
     pub generation: bool,
+    /// What `metadata.name` may look like.
+    pub name: NameForm,
+    /// The value of a selectable field that is no path of the object (`source` of an Event); `None`: take the path.
+    pub select: fn(&Value, &str) -> Option<String>,
+    /// Set where the objects are those of another resource, shown in another shape.
+    pub alias: Option<Alias>,
+}
+
+/// One stored resource under a second group (`events` of the core group under events.k8s.io).
+///
+/// The definition that has it stores nothing. Requests are decoded, defaulted, prepared and validated in its own
+/// shape by its own strategy; `to_stored` then yields the object that is kept under `resource`, and what is read
+/// or watched there is shown through `from_stored`.
+#[derive(Clone, Copy, Debug)]
+pub struct Alias {
+    /// [`ResourceDef::key`] of the resource whose objects these are.
+    pub resource: &'static str,
+    /// From this shape to the stored one, `apiVersion` included.
+    pub to_stored: fn(&mut Value),
+    /// From the stored shape to this one, `apiVersion` included.
+    pub from_stored: fn(&mut Value),
 }
 
 impl Default for Strategy {
@@ -138,6 +179,9 @@ impl Default for Strategy {
             prepare_update: |_, _| {},
             validate: |_, _| Vec::new(),
             generation: false,
+            name: NameForm::default(),
+            select: |_, _| None,
+            alias: None,
         }
     }
 }

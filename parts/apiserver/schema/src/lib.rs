@@ -12,6 +12,7 @@ mod crd;
 mod decode;
 mod def;
 mod default;
+mod duration;
 mod error;
 #[cfg(test)]
 mod fixture;
@@ -32,8 +33,11 @@ mod validate;
 pub use cel::{CelProgram, compile as compile_rules, evaluate as evaluate_rules};
 pub use crd::{compare_versions, default_definition, definition, definition_update};
 pub use decode::{DecodeError, Decoded, Limits, decode_json, decode_yaml};
-pub use def::{Column, ColumnSource, Names, Origin, ResourceDef, ScaleDef, Scope, Strategy, VersionDef};
+pub use def::{
+    Alias, Column, ColumnSource, Names, Origin, ResourceDef, ScaleDef, Scope, Strategy, Subresource, VersionDef,
+};
 pub use default::default;
+pub use duration::{age, human_duration};
 pub use error::{Cause, FieldError};
 pub use meta::{validate_labels, validate_metadata, validate_metadata_update};
 pub use meta_schema::object_meta_schema;
