@@ -9,4 +9,6 @@
 //! - `columns.rs`: what `kubectl get` shows.
 //! - `bootstrap.rs`: the default roles, and how roles aggregate.
 
+mod kinds;
 mod schema;
+mod value;
