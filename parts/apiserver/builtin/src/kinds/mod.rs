@@ -5,6 +5,7 @@
 pub(crate) mod config;
 pub(crate) mod lease;
 pub(crate) mod namespace;
+pub(crate) mod service;
 
 
 /// Values of `protocol`.
