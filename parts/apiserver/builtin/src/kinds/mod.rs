@@ -3,6 +3,8 @@
 //! Rules and messages are those of kube-apiserver (`pkg/apis/*/validation`, `pkg/registry/*/strategy.go`).
 
 pub(crate) mod config;
+pub(crate) mod endpoints;
+pub(crate) mod event;
 pub(crate) mod lease;
 pub(crate) mod namespace;
 pub(crate) mod service;
