@@ -3,12 +3,13 @@
 //! Rules and messages are those of kube-apiserver (`pkg/apis/*/validation`, `pkg/registry/*/strategy.go`).
 
 pub(crate) mod config;
+pub(crate) mod crd;
 pub(crate) mod endpoints;
 pub(crate) mod event;
 pub(crate) mod lease;
 pub(crate) mod namespace;
+pub(crate) mod rbac;
 pub(crate) mod service;
-
 
 /// Values of `protocol`.
 const PROTOCOLS: [&str; 3] = ["SCTP", "TCP", "UDP"];
