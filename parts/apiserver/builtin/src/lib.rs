@@ -9,6 +9,7 @@
 //! - `columns.rs`: what `kubectl get` shows.
 //! - `bootstrap.rs`: the default roles, and how roles aggregate.
 
+mod columns;
 mod kinds;
 mod schema;
 mod value;
