@@ -10,6 +10,10 @@
 //! - `bootstrap.rs`: the default roles, and how roles aggregate.
 
 mod columns;
+mod defs;
 mod kinds;
 mod schema;
 mod value;
+
+pub use defs::{resources, reviews};
+pub use kinds::service::{cluster_ip, needs_cluster_ip, set_cluster_ip};
