@@ -9,11 +9,16 @@
 //! - `columns.rs`: what `kubectl get` shows.
 //! - `bootstrap.rs`: the default roles, and how roles aggregate.
 
+mod bootstrap;
 mod columns;
 mod defs;
 mod kinds;
 mod schema;
 mod value;
 
+#[cfg(test)]
+mod laws;
+
+pub use bootstrap::{aggregate, bootstrap_roles};
 pub use defs::{resources, reviews};
 pub use kinds::service::{cluster_ip, needs_cluster_ip, set_cluster_ip};
