@@ -1,0 +1,220 @@
+//! JSON patch (RFC 6902), with bounds that the RFC does not know.
+//!
+//! The operations are those of the json-patch crate; they are applied one by one so that an object can be refused
+//! as soon as it grows too deep or by too many copies (each `copy` may double an object). Like Kubernetes' own, a
+//! `test` for `null` also holds where there is nothing. Unlike it, negative indices are refused, as the RFC demands.
+
+use json_patch::jsonptr::Pointer;
+use json_patch::{Patch, PatchOperation, patch_unsafe};
+use serde_json::Value;
+
+use crate::{MAX_DEPTH, PatchError};
+
+/// The most operations that one patch may have.
+pub const MAX_OPERATIONS: usize = 10_000;
+
+/// How many nodes and bytes of strings all `copy` operations of a patch may add.
+const MAX_COPIED: usize = 3 * 1024 * 1024;
+
+/// Applies a JSON patch. Nothing is changed when one operation fails.
+pub fn apply_json_patch(obj: &Value, patch: &[u8]) -> Result<Value, PatchError> {
+    let Patch(operations) =
+        serde_json::from_slice(patch).map_err(|e| PatchError::Malformed(format!("error decoding patch: {e}")))?;
+    if operations.len() > MAX_OPERATIONS {
+        return Err(PatchError::TooLarge(format!(
+            "The allowed maximum operations in a JSON patch is {MAX_OPERATIONS}, got {}",
+            operations.len()
+        )));
+    }
+    let mut doc = obj.clone();
+    let mut copied = 0;
+    for (index, operation) in operations.iter().enumerate() {
+        if is_absence_test(&doc, operation) {
+            continue;
+        }
+        check_growth(&doc, operation, &mut copied)?;
+        patch_unsafe(&mut doc, std::slice::from_ref(operation)).map_err(|e| {
+            PatchError::Unprocessable(format!(
+                "{} operation {index} failed at path {:?}: {}",
+                name(operation),
+                e.path.as_str(),
+                e.kind
+            ))
+        })?;
+    }
+    Ok(doc)
+}
+
+fn name(operation: &PatchOperation) -> &'static str {
+    match operation {
+        PatchOperation::Add(_) => "add",
+        PatchOperation::Remove(_) => "remove",
+        PatchOperation::Replace(_) => "replace",
+        PatchOperation::Move(_) => "move",
+        PatchOperation::Copy(_) => "copy",
+        PatchOperation::Test(_) => "test",
+    }
+}
+
+fn is_absence_test(doc: &Value, operation: &PatchOperation) -> bool {
+    matches!(operation, PatchOperation::Test(test) if test.value.is_null() && doc.pointer(test.path.as_str()).is_none())
+}
+
+/// Refuses an operation that would make the object too deep, or copy too much.
+fn check_growth(doc: &Value, operation: &PatchOperation, copied: &mut usize) -> Result<(), PatchError> {
+    let (path, value) = match operation {
+        PatchOperation::Add(op) => (&op.path, Some(&op.value)),
+        PatchOperation::Replace(op) => (&op.path, Some(&op.value)),
+        PatchOperation::Move(op) => (&op.path, doc.pointer(op.from.as_str())),
+        PatchOperation::Copy(op) => {
+            let source = doc.pointer(op.from.as_str());
+            *copied = copied.saturating_add(source.map_or(0, size));
+            (&op.path, source)
+        }
+        PatchOperation::Remove(_) | PatchOperation::Test(_) => return Ok(()),
+    };
+    if *copied > MAX_COPIED {
+        return Err(PatchError::TooLarge(format!("the copy operations of the patch add more than {MAX_COPIED} bytes")));
+    }
+    let deepest = Pointer::count(path) + value.map_or(0, depth);
+    if deepest > MAX_DEPTH {
+        return Err(PatchError::TooLarge(format!("the patch nests values deeper than {MAX_DEPTH} levels")));
+    }
+    Ok(())
+}
+
+fn depth(value: &Value) -> usize {
+    match value {
+        Value::Array(items) => 1 + items.iter().map(depth).max().unwrap_or(0),
+        Value::Object(fields) => 1 + fields.values().map(depth).max().unwrap_or(0),
+        _ => 1,
+    }
+}
+
+fn size(value: &Value) -> usize {
+    match value {
+        Value::String(text) => 1 + text.len(),
+        Value::Array(items) => 1 + items.iter().map(size).sum::<usize>(),
+        Value::Object(fields) => 1 + fields.iter().map(|(name, value)| name.len() + size(value)).sum::<usize>(),
+        _ => 1,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn check(obj: Value, patch: Value, expected: Result<Value, &str>) {
+        let got = apply_json_patch(&obj, patch.to_string().as_bytes());
+        assert_eq!(got, expected.map_err(|message| PatchError::Unprocessable(message.to_owned())), "{patch}");
+    }
+
+    #[test]
+    fn operations() {
+        let obj = json!({"a": {"b": 1}, "l": [1, 2], "n": null});
+        let ops = |ops: Value| ops;
+        check(obj.clone(), ops(json!([])), Ok(obj.clone()));
+        check(
+            json!({"data": {"a": "1", "b": "2"}}),
+            json!([{"op": "test", "path": "/data/b", "value": "2"}, {"op": "remove", "path": "/data/b"}]),
+            Ok(json!({"data": {"a": "1"}})),
+        );
+        check(
+            json!({"l": [1, 2]}),
+            json!([{"op": "add", "path": "/l/1", "value": 9}, {"op": "add", "path": "/l/-", "value": 8}]),
+            Ok(json!({"l": [1, 9, 2, 8]})),
+        );
+        check(
+            json!({"a": 1}),
+            json!([{"op": "move", "from": "/a", "path": "/b"}, {"op": "copy", "from": "/b", "path": "/c"}]),
+            Ok(json!({"b": 1, "c": 1})),
+        );
+        check(
+            json!({"m": {"a/b": 1, "c~d": 2}}),
+            json!([{"op": "remove", "path": "/m/a~1b"}, {"op": "replace", "path": "/m/c~0d", "value": 3}]),
+            Ok(json!({"m": {"c~d": 3}})),
+        );
+        check(json!({"a": 1}), json!([{"op": "test", "path": "/b", "value": null}]), Ok(json!({"a": 1})));
+    }
+
+    #[test]
+    fn refused_as_a_whole() {
+        let obj = json!({"a": {"b": 1}, "l": [1, 2], "n": null});
+        let refuse = |op: Value, message: &str| {
+            check(obj.clone(), json!([{"op": "add", "path": "/z", "value": 1}, op]), Err(message))
+        };
+        refuse(
+            json!({"op": "test", "path": "/a/b", "value": 2}),
+            "test operation 1 failed at path \"/a/b\": value did not match",
+        );
+        refuse(
+            json!({"op": "test", "path": "/x", "value": 2}),
+            "test operation 1 failed at path \"/x\": path is invalid",
+        );
+        refuse(json!({"op": "remove", "path": "/x"}), "remove operation 1 failed at path \"/x\": path is invalid");
+        refuse(
+            json!({"op": "replace", "path": "/x", "value": 1}),
+            "replace operation 1 failed at path \"/x\": path is invalid",
+        );
+        refuse(
+            json!({"op": "add", "path": "/n/x", "value": 1}),
+            "add operation 1 failed at path \"/n/x\": path is invalid",
+        );
+        refuse(
+            json!({"op": "add", "path": "/l/3", "value": 1}),
+            "add operation 1 failed at path \"/l/3\": path is invalid",
+        );
+        refuse(
+            json!({"op": "remove", "path": "/l/-1"}),
+            "remove operation 1 failed at path \"/l/-1\": path is invalid",
+        );
+        refuse(
+            json!({"op": "move", "from": "/a", "path": "/a/b"}),
+            "move operation 1 failed at path \"/a/b\": cannot move the value inside itself",
+        );
+        refuse(
+            json!({"op": "copy", "from": "/x", "path": "/y"}),
+            "copy operation 1 failed at path \"/y\": \"from\" path is invalid",
+        );
+    }
+
+    #[test]
+    fn malformed() {
+        for patch in [
+            "{",
+            "{}",
+            "null",
+            r#"[{"op":"grow","path":"/a"}]"#,
+            r#"[{"op":"add","path":"/a"}]"#,
+            r#"[{"op":"remove","path":"a"}]"#,
+        ] {
+            let got = apply_json_patch(&json!({"a": 1}), patch.as_bytes());
+            assert!(matches!(got, Err(PatchError::Malformed(_))), "{patch}: {got:?}");
+        }
+    }
+
+    #[test]
+    fn bounds() {
+        let too_large = |obj: Value, ops: Vec<Value>| {
+            let got = apply_json_patch(&obj, Value::from(ops).to_string().as_bytes());
+            assert!(matches!(got, Err(PatchError::TooLarge(_))), "{got:?}");
+        };
+        let noop = json!({"op": "test", "path": "/a", "value": 1});
+        assert!(
+            apply_json_patch(&json!({"a": 1}), Value::from(vec![noop.clone(); MAX_OPERATIONS]).to_string().as_bytes())
+                .is_ok()
+        );
+        too_large(json!({"a": 1}), vec![noop; MAX_OPERATIONS + 1]);
+        // Each copy of the whole doubles it: without a bound, 2^60 nodes.
+        too_large(
+            json!({"a": "x".repeat(1000)}),
+            (0..60).map(|n| json!({"op": "copy", "from": "", "path": format!("/{n}")})).collect(),
+        );
+        // Each copy into the deepest place doubles the depth.
+        let chain: Vec<Value> =
+            (0..20).map(|n| json!({"op": "copy", "from": "/a", "path": "/a".repeat((1 << n) + 1)})).collect();
+        too_large(json!({"a": {}}), chain);
+    }
+}
