@@ -25,6 +25,7 @@ mod merge_patch;
 mod ownership;
 mod pathelement;
 mod shape;
+mod strategic;
 
 mod typed;
 
@@ -39,6 +40,7 @@ pub use managers::{Entry, ManagedFields, ManagerId, Operation};
 pub use merge_patch::apply_merge_patch;
 pub use ownership::{ApplyOptions, Tracked, UpdateOptions, apply, update};
 pub use pathelement::{Path, PathElement, PathValue};
+pub use strategic::apply_strategic;
 
 /// The deepest object that a patch may build.
 pub const MAX_DEPTH: usize = 256;
