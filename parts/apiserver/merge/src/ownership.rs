@@ -5,8 +5,9 @@
 //! does (unless others own it), and refuses to change what others own unless it is forced. Any other write makes
 //! its manager the owner of what it changed.
 //!
-//! One deviation: an applier that comes to own fields without changing the object has a time, the current one;
-//! upstream leaves the time of such an entry out.
+//! Two deviations: an applier that comes to own fields without changing the object has a time, the current one;
+//! upstream leaves the time of such an entry out. What becomes empty while somebody owns it stays empty here;
+//! upstream makes it null.
 
 use purlin_apiserver_schema::Schema;
 use serde_json::{Map, Value};
@@ -20,7 +21,7 @@ use crate::lastapplied;
 use crate::managers::{Entry, ManagedFields, ManagerId, Operation, is_reset, strip};
 use crate::pathelement::Path;
 use crate::shape::Node;
-use crate::typed::{field_set, reconcile, remove, with_named_fields};
+use crate::typed::{field_set, present, reconcile, remove, with_named_fields};
 
 /// The most updaters of an object; the oldest beyond are merged into [`ANCIENT`].
 const MAX_UPDATERS: usize = 10;
@@ -345,19 +346,17 @@ fn prune(node: Node<'_>, merged: Value, last: &FieldSet, managed: &ManagedFields
     if last.is_empty() {
         return merged;
     }
-    let root = |value: Option<Value>| value.unwrap_or_else(|| Value::Object(Map::new()));
     let named = |set: &FieldSet| with_named_fields(node, set);
-    let fields_of = |value: &Value| named(&field_set(node, value));
     let owned = managed.0.values().fold(FieldSet::new(), |all, entry| all.union(&entry.fields));
-    let (last, owned, all) = (named(last), named(&owned), fields_of(&merged));
+    let (last, owned, all) = (named(last), named(&owned), named(&field_set(node, &merged)));
 
     // What went with an item or object that the applier owned, but is owned by others, comes back.
-    let pruned = root(remove(node, &merged, &last));
-    let unowned = all.difference(&fields_of(&pruned).union(&owned));
-    let pruned = root(remove(node, &merged, &unowned));
+    let pruned = remove(node, &merged, &last);
+    let unowned = all.difference(&present(node, &pruned).union(&owned));
+    let pruned = remove(node, &merged, &unowned);
     // So does what nobody owns, within what is left.
-    let dangling = all.difference(&fields_of(&pruned)).intersection(&last);
-    root(remove(node, &merged, &dangling))
+    let dangling = all.difference(&present(node, &pruned)).intersection(&last);
+    remove(node, &merged, &dangling)
 }
 
 #[cfg(test)]

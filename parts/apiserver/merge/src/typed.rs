@@ -9,75 +9,84 @@ use crate::fieldset::FieldSet;
 use crate::pathelement::PathElement;
 use crate::shape::{Node, Shape, duplicates};
 
-/// Every leaf and item of a value.
+/// Every leaf and item of a value: what an applier of it owns. An empty list of items is nobody's.
 pub(crate) fn field_set(node: Node<'_>, value: &Value) -> FieldSet {
-    let mut set = FieldSet::new();
-    match (value, node.shape(value)) {
-        (Value::Object(fields), Some(Shape::Object)) => {
-            for (name, value) in fields {
-                let (member, below) = of_child(node.field(name), value);
-                set.set_child(PathElement::field(name.as_str()), member || !node.names(name), below);
-            }
-        }
-        (Value::Array(list), Some(Shape::List)) => {
-            let items = node.items(list).unwrap_or_default();
-            let doubled = duplicates(&items);
-            for (element, item) in items {
-                // Items that cannot be told apart are owned together, without their fields.
-                let below = if doubled.contains(&element) { FieldSet::new() } else { of_child(node.item(), item).1 };
-                set.set_child(element, true, below);
-            }
-        }
-        _ => {}
-    }
-    set
+    Walk { empty_lists: false }.children(node, value)
 }
 
-/// Whether a child is a member by its own value, and what lies below it.
-fn of_child(node: Node<'_>, value: &Value) -> (bool, FieldSet) {
-    match node.shape(value) {
-        None | Some(Shape::Leaf) => (true, FieldSet::new()),
-        Some(Shape::Object) => (value.as_object().is_some_and(Map::is_empty), field_set(node, value)),
-        Some(Shape::List) => (false, field_set(node, value)),
-    }
+/// Every field that is there: all of [`field_set`], empty lists, and the named fields that contain any.
+pub(crate) fn present(node: Node<'_>, value: &Value) -> FieldSet {
+    with_named_fields(node, &Walk { empty_lists: true }.children(node, value))
 }
 
-/// The value without the fields and items in the set, and without what became empty by that; none when nothing is
-/// left. What lies in an atomic list or object cannot be removed alone: the whole goes.
-pub(crate) fn remove(node: Node<'_>, value: &Value, set: &FieldSet) -> Option<Value> {
-    if set.is_empty() {
-        return Some(value.clone());
-    }
-    match (value, node.shape(value)) {
-        (Value::Object(fields), Some(Shape::Object)) if !fields.is_empty() => {
-            let mut out = Map::new();
-            for (name, value) in fields {
-                let element = PathElement::field(name.as_str());
-                if let Some(value) = remove_child(node.field(name), value, set, &element) {
-                    out.insert(name.clone(), value);
+#[derive(Clone, Copy)]
+struct Walk {
+    /// Whether an empty list of items is a member.
+    empty_lists: bool,
+}
+
+impl Walk {
+    fn children(self, node: Node<'_>, value: &Value) -> FieldSet {
+        let mut set = FieldSet::new();
+        match (value, node.shape(value)) {
+            (Value::Object(fields), Some(Shape::Object)) => {
+                for (name, value) in fields {
+                    let (member, below) = self.child(node.field(name), value);
+                    set.set_child(PathElement::field(name.as_str()), member || !node.names(name), below);
                 }
             }
-            (!out.is_empty()).then_some(Value::Object(out))
+            (Value::Array(list), Some(Shape::List)) => {
+                let items = node.items(list).unwrap_or_default();
+                let doubled = duplicates(&items);
+                for (element, item) in items {
+                    // Items that cannot be told apart are owned together, without their fields.
+                    let whole = doubled.contains(&element);
+                    let below = if whole { FieldSet::new() } else { self.child(node.item(), item).1 };
+                    set.set_child(element, true, below);
+                }
+            }
+            _ => {}
         }
-        (Value::Array(list), Some(Shape::List)) if !list.is_empty() => {
-            let items = node.items(list).unwrap_or_default();
-            let out: Vec<Value> =
-                items.iter().filter_map(|(element, item)| remove_child(node.item(), item, set, element)).collect();
-            (!out.is_empty()).then_some(Value::Array(out))
-        }
-        (Value::Object(_) | Value::Array(_), _) => None,
-        _ => Some(value.clone()),
+        set
+    }
+
+    /// Whether a child is a member by its own value, and what lies below it.
+    fn child(self, node: Node<'_>, value: &Value) -> (bool, FieldSet) {
+        let member = match node.shape(value) {
+            None | Some(Shape::Leaf) => true,
+            Some(Shape::Object) => value.as_object().is_some_and(Map::is_empty),
+            Some(Shape::List) => self.empty_lists && value.as_array().is_some_and(Vec::is_empty),
+        };
+        (member, self.children(node, value))
     }
 }
 
+/// The value without the fields and items in the set. What became empty by that stays, as somebody owns it: upstream
+/// makes it null. What lies in an atomic list or object cannot be removed alone, and stays too.
+pub(crate) fn remove(node: Node<'_>, value: &Value, set: &FieldSet) -> Value {
+    match (value, node.shape(value)) {
+        (Value::Object(fields), Some(Shape::Object)) => fields
+            .iter()
+            .filter_map(|(name, value)| {
+                let element = PathElement::field(name.as_str());
+                Some((name.clone(), remove_child(node.field(name), value, set, &element)?))
+            })
+            .collect::<Map<String, Value>>()
+            .into(),
+        (Value::Array(list), Some(Shape::List)) => {
+            let items = node.items(list).unwrap_or_default();
+            items.iter().filter_map(|(element, item)| remove_child(node.item(), item, set, element)).collect()
+        }
+        _ => value.clone(),
+    }
+}
+
+/// A child without what is in the set; none when it is in the set itself.
 fn remove_child(node: Node<'_>, value: &Value, set: &FieldSet, element: &PathElement) -> Option<Value> {
     if set.has_element(element) {
         return None;
     }
-    match set.below(element) {
-        Some(below) => remove(node, value, below),
-        None => Some(value.clone()),
-    }
+    Some(set.below(element).map_or_else(|| value.clone(), |below| remove(node, value, below)))
 }
 
 /// The set with every named field that has members below: who owns all of an object's fields owns the object too
@@ -167,34 +176,32 @@ mod tests {
     #[test]
     fn removed() {
         let schema = widget();
-        let check = |value: Value, set: Value, expected: Value| {
-            let got = remove(Node::Known(&schema), &value, &FieldSet::from_json(&set).unwrap());
-            assert_eq!(got.unwrap_or(Value::Null), expected, "{value} - {set}");
+        let check = |value: &Value, set: Value, expected: Value| {
+            let got = remove(Node::Known(&schema), value, &FieldSet::from_json(&set).unwrap());
+            assert_eq!(got, expected, "{value} - {set}");
         };
-        let value = json!({"spec": {"size": 1, "ports": [{"name": "pa", "port": 1}, {"name": "pb", "port": 2}], "args": ["a"]}});
-        check(value.clone(), json!({}), value.clone());
-        check(
-            value.clone(),
-            json!({"f:spec": {"f:size": {}, "f:args": {}}}),
-            json!({"spec": {"ports": [{"name": "pa", "port": 1}, {"name": "pb", "port": 2}]}}),
+        let value = json!({"spec": {"size": 1, "ports": [{"name": "pa", "port": 1}, {"name": "pb"}], "args": ["a"]}});
+        let without = |set: Value, spec: Value| check(&value, json!({"f:spec": set}), json!({"spec": spec}));
+        check(&value, json!({}), value.clone());
+        check(&value, json!({"f:spec": {}}), json!({}));
+        without(json!({"f:size": {}, "f:ports": {}}), json!({"args": ["a"]}));
+        without(
+            json!({"f:ports": {"k:{\"name\":\"pa\"}": {}}, "f:size": {}, "f:args": {}}),
+            json!({"ports": [{"name": "pb"}]}),
         );
-        check(
-            value.clone(),
-            json!({"f:spec": {"f:ports": {"k:{\"name\":\"pa\"}": {}}, "f:size": {}, "f:args": {}}}),
-            json!({"spec": {"ports": [{"name": "pb", "port": 2}]}}),
+        without(
+            json!({"f:ports": {"k:{\"name\":\"pa\"}": {"f:port": {}}}, "f:size": {}, "f:args": {}}),
+            json!({"ports": [{"name": "pa"}, {"name": "pb"}]}),
         );
-        check(
-            value.clone(),
-            json!({"f:spec": {"f:ports": {"k:{\"name\":\"pa\"}": {"f:port": {}}}, "f:size": {}, "f:args": {}}}),
-            json!({"spec": {"ports": [{"name": "pa"}, {"name": "pb", "port": 2}]}}),
+        // What became empty stays, and so does what is in an atomic list.
+        without(
+            json!({"f:ports": {"k:{\"name\":\"pa\"}": {}, "k:{\"name\":\"pb\"}": {}}, "f:args": {"i:0": {}}, "f:size": {}}),
+            json!({"ports": [], "args": ["a"]}),
         );
-        check(value.clone(), json!({"f:spec": {"f:args": {"i:0": {}}, "f:ports": {}, "f:size": {}}}), json!(null));
-        check(value, json!({"f:spec": {}}), json!(null));
-        check(
-            json!({"metadata": {"finalizers": ["a", "b"]}}),
-            json!({"f:metadata": {"f:finalizers": {"v:\"a\"": {}}}}),
-            json!({"metadata": {"finalizers": ["b"]}}),
-        );
+        without(json!({"f:size": {}, "f:ports": {}, "f:args": {}}), json!({}));
+        let finalizers = json!({"metadata": {"finalizers": ["a", "b"]}});
+        let set = json!({"f:metadata": {"f:finalizers": {"v:\"a\"": {}}}});
+        check(&finalizers, set, json!({"metadata": {"finalizers": ["b"]}}));
     }
 
     #[test]
