@@ -337,6 +337,7 @@ fn read_version(value: &Value, at: &str, (group, kind): (&str, &str), errors: &m
         status,
         scale: read_scale(subresources, at, errors),
         selectable,
+        subresources: Vec::new(),
     }
 }
 
