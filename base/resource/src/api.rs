@@ -16,7 +16,19 @@ use http_body_util::{BodyExt, Full};
 use purlin_auth::{Caller, Principal};
 
 /// A body of a request or response, its type erased.
-pub type ApiBody = UnsyncBoxBody<Bytes, Box<dyn std::error::Error + Send + Sync>>;
+pub type ApiBody = UnsyncBoxBody<Bytes, BodyError>;
+
+/// Why a body could not be read to its end.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct BodyError(String);
+
+impl BodyError {
+    /// The error of any body.
+    pub fn new(error: impl std::fmt::Display) -> Self {
+        BodyError(error.to_string())
+    }
+}
 
 /// A whole body that is at hand.
 pub fn boxed(bytes: impl Into<Bytes>) -> ApiBody {
@@ -48,7 +60,12 @@ impl ApiHandle {
 
     /// A client of a part: it asks as `system:serviceaccount:purlin-system:PART`.
     pub fn client(&self, part: &str) -> kube::Client {
-        let caller = Caller { principal: Principal::part(part), ..Caller::default() };
+        self.client_of(Principal::part(part))
+    }
+
+    /// A client that asks as anybody: whoever holds the handle is trusted.
+    pub fn client_of(&self, principal: Principal) -> kube::Client {
+        let caller = Caller { principal, ..Caller::default() };
         kube::Client::new(Service { api: Arc::clone(&self.0), caller: Arc::new(caller) }, "default")
     }
 }
@@ -70,7 +87,7 @@ impl tower::Service<Request<kube::client::Body>> for Service {
 
     fn call(&mut self, request: Request<kube::client::Body>) -> Self::Future {
         let Some(api) = self.api.load_full() else { return Box::pin(async { Ok(not_yet()) }) };
-        let mut request = request.map(|body| body.map_err(Into::into).boxed_unsync());
+        let mut request = request.map(|body| body.map_err(BodyError::new).boxed_unsync());
         request.extensions_mut().insert(Caller::clone(&self.caller));
         Box::pin(async move { Ok(api.call(request).await) })
     }

@@ -7,5 +7,5 @@ mod api;
 pub mod names;
 mod watches;
 
-pub use api::{ApiBody, ApiHandle, InProcessApi, boxed};
+pub use api::{ApiBody, ApiHandle, BodyError, InProcessApi, boxed};
 pub use watches::{Watched, Watches};

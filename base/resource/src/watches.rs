@@ -63,8 +63,11 @@ struct Inner {
     client: kube::Client,
     shutdown: CancellationToken,
     tasks: TaskTracker,
-    running: Mutex<HashMap<(TypeId, Option<String>), Box<dyn Any + Send>>>,
+    running: Mutex<HashMap<Watch, Box<dyn Any + Send>>>,
 }
+
+/// A kind and the field selector that restricts it.
+type Watch = (TypeId, Option<String>);
 
 impl Watches {
     /// Watches through `client` until `shutdown`; the reflectors run in `tasks`.

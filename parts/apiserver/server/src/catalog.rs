@@ -1,0 +1,124 @@
+//! The catalog: every resource that is served now, built in or custom, and the documents that describe them.
+//!
+//! A catalog never changes; a change of a CustomResourceDefinition makes the next one, which takes the old one's
+//! place in one step. So each request sees one consistent set of resources and their discovery.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, OnceLock};
+
+use purlin_apiserver_schema::{CelProgram, Origin, ResourceDef, VersionDef};
+
+/// One served resource.
+#[derive(Debug)]
+pub(crate) struct Resource {
+    pub(crate) def: ResourceDef,
+    /// `plural.group`: under which name objects are stored.
+    pub(crate) gr: Arc<str>,
+    /// Compiled CEL rules of each version; compiled when the first object needs them.
+    programs: Vec<OnceLock<Arc<CelProgram>>>,
+}
+
+impl Resource {
+    pub(crate) fn new(def: ResourceDef) -> Resource {
+        let gr = def.strategy.alias.map_or_else(|| def.key(), |alias| alias.resource.to_owned()).into();
+        let programs = def.versions.iter().map(|_| OnceLock::new()).collect();
+        Resource { def, gr, programs }
+    }
+
+    pub(crate) fn is_custom(&self) -> bool {
+        matches!(self.def.origin, Origin::Custom { .. })
+    }
+
+    /// The rules of the version at `index`; a definition is only served once its rules compile.
+    pub(crate) fn program(&self, index: usize) -> &Arc<CelProgram> {
+        self.programs[index].get_or_init(|| {
+            let compiled = CelProgram::compile(&self.def.versions[index].schema);
+            Arc::new(compiled.unwrap_or_default())
+        })
+    }
+}
+
+/// A resource in one of its versions.
+#[derive(Clone, Debug)]
+pub(crate) struct Served {
+    pub(crate) resource: Arc<Resource>,
+    pub(crate) index: usize,
+}
+
+impl Served {
+    pub(crate) fn def(&self) -> &ResourceDef {
+        &self.resource.def
+    }
+
+    pub(crate) fn version(&self) -> &VersionDef {
+        &self.resource.def.versions[self.index]
+    }
+
+    /// `group/version`.
+    pub(crate) fn api_version(&self) -> String {
+        self.def().api_version(&self.version().name)
+    }
+}
+
+/// All resources, and a cache for what is published of them.
+pub(crate) struct Catalog {
+    built_in: Arc<Vec<Arc<Resource>>>,
+    /// By the name of the definition.
+    custom: BTreeMap<String, Arc<Resource>>,
+    /// By (group, version, plural).
+    served: HashMap<(String, String, String), Served>,
+    /// Documents by path, rendered when first asked for.
+    pub(crate) documents: parking_lot::Mutex<HashMap<String, Arc<[u8]>>>,
+}
+
+impl Catalog {
+    pub(crate) fn new(built_in: Vec<ResourceDef>) -> Catalog {
+        let built_in = built_in.into_iter().map(|def| Arc::new(Resource::new(def))).collect();
+        Catalog::of(Arc::new(built_in), BTreeMap::new())
+    }
+
+    fn of(built_in: Arc<Vec<Arc<Resource>>>, custom: BTreeMap<String, Arc<Resource>>) -> Catalog {
+        let mut served = HashMap::new();
+        for resource in built_in.iter().chain(custom.values()) {
+            for (index, version) in resource.def.versions.iter().enumerate().filter(|(_, v)| v.served) {
+                let key = (resource.def.group.clone(), version.name.clone(), resource.def.names.plural.clone());
+                served.insert(key, Served { resource: Arc::clone(resource), index });
+            }
+        }
+        Catalog { built_in, custom, served, documents: parking_lot::Mutex::default() }
+    }
+
+    /// The catalog with this custom resource in place of what the definition `name` gave before.
+    pub(crate) fn with(&self, name: &str, def: ResourceDef) -> Catalog {
+        let mut custom = self.custom.clone();
+        custom.insert(name.to_owned(), Arc::new(Resource::new(def)));
+        Catalog::of(Arc::clone(&self.built_in), custom)
+    }
+
+    /// The catalog without the custom resource of this definition.
+    pub(crate) fn without(&self, name: &str) -> Catalog {
+        let mut custom = self.custom.clone();
+        custom.remove(name);
+        Catalog::of(Arc::clone(&self.built_in), custom)
+    }
+
+    pub(crate) fn find(&self, group: &str, version: &str, plural: &str) -> Option<Served> {
+        self.served.get(&(group.to_owned(), version.to_owned(), plural.to_owned())).cloned()
+    }
+
+    /// A resource in the version in which it is stored, by `plural.group`.
+    pub(crate) fn stored(&self, gr: &str) -> Option<Served> {
+        let resource = self.resources().find(|r| &*r.gr == gr && r.def.strategy.alias.is_none())?;
+        Some(Served { resource: Arc::clone(resource), index: resource.def.storage })
+    }
+
+    /// A resource by group and kind, in any version: as owner references name it.
+    pub(crate) fn of_kind(&self, group: &str, kind: &str) -> Option<&Arc<Resource>> {
+        self.resources().find(|r| r.def.group == group && r.def.names.kind == kind)
+    }
+
+    /// Built-in resources first, then custom ones by name.
+    pub(crate) fn resources(&self) -> impl Iterator<Item = &Arc<Resource>> {
+        self.built_in.iter().chain(self.custom.values())
+    }
+}

@@ -1,0 +1,139 @@
+//! The query parameters of a request: `ListOptions`, `CreateOptions` and their kin of meta/v1.
+
+use std::time::Duration;
+
+use crate::error::{ApiError, ApiResult};
+
+/// What to do with fields that the schema does not know, and with doubled ones.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub(crate) enum FieldValidation {
+    /// Drop them silently.
+    Ignore,
+    /// Drop them and say so in a Warning header.
+    #[default]
+    Warn,
+    /// Refuse the request.
+    Strict,
+}
+
+/// All parameters that any verb reads.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Options {
+    pub(crate) label_selector: String,
+    pub(crate) field_selector: String,
+    pub(crate) limit: usize,
+    pub(crate) resume: Option<String>,
+    pub(crate) resource_version: String,
+    pub(crate) resource_version_match: String,
+    pub(crate) watch: bool,
+    pub(crate) bookmarks: bool,
+    pub(crate) send_initial_events: Option<bool>,
+    pub(crate) timeout: Option<Duration>,
+    pub(crate) dry_run: bool,
+    pub(crate) field_manager: String,
+    pub(crate) field_validation: FieldValidation,
+    pub(crate) force: bool,
+    pub(crate) propagation: Option<String>,
+    pub(crate) orphan_dependents: Option<bool>,
+    pub(crate) include_object: String,
+}
+
+impl Options {
+    /// Reads a query string; parameters that nobody knows are ignored, as kube-apiserver does.
+    pub(crate) fn parse(query: &str) -> ApiResult<Options> {
+        let mut options = Options::default();
+        for pair in query.split('&').filter(|pair| !pair.is_empty()) {
+            let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+            options.set(&decode(name)?, decode(value)?)?;
+        }
+        Ok(options)
+    }
+
+    fn set(&mut self, name: &str, value: String) -> ApiResult<()> {
+        match name {
+            "labelSelector" => self.label_selector = value,
+            "fieldSelector" => self.field_selector = value,
+            "limit" => self.limit = number(name, &value)?,
+            "continue" => self.resume = Some(value).filter(|token| !token.is_empty()),
+            "resourceVersion" => self.resource_version = value,
+            "resourceVersionMatch" => self.resource_version_match = value,
+            "watch" => self.watch = flag(name, &value)?,
+            "allowWatchBookmarks" => self.bookmarks = flag(name, &value)?,
+            "sendInitialEvents" => self.send_initial_events = Some(flag(name, &value)?),
+            "timeoutSeconds" => self.timeout = Some(Duration::from_secs(number(name, &value)? as u64)),
+            "dryRun" => self.dry_run = dry_run(&value)?,
+            "fieldManager" => self.field_manager = value,
+            "fieldValidation" => self.field_validation = field_validation(&value)?,
+            "force" => self.force = flag(name, &value)?,
+            "propagationPolicy" => self.propagation = Some(value),
+            "orphanDependents" => self.orphan_dependents = Some(flag(name, &value)?),
+            "includeObject" => self.include_object = value,
+            _ => {}
+        }
+        Ok(())
+    }
+}
+
+fn decode(text: &str) -> ApiResult<String> {
+    let spaced = text.replace('+', " ");
+    let decoded = percent_encoding::percent_decode_str(&spaced).decode_utf8();
+    decoded.map(Into::into).map_err(|_| ApiError::bad_request(format!("query parameter {text:?} is not UTF-8")))
+}
+
+fn number(name: &str, value: &str) -> ApiResult<usize> {
+    let refused = || ApiError::bad_request(format!("query parameter {name}: {value:?} is no whole number"));
+    // Go clients send -1 for "no timeout" and the like.
+    value.parse::<i64>().map(|n| usize::try_from(n).unwrap_or(0)).map_err(|_| refused())
+}
+
+/// Flags as `conversion.Convert_Slice_string_To_bool` reads them: present means true, but for `false` and `0`.
+fn flag(name: &str, value: &str) -> ApiResult<bool> {
+    match value.to_ascii_lowercase().as_str() {
+        "false" | "0" => Ok(false),
+        "true" | "1" | "" => Ok(true),
+        _ => Err(ApiError::bad_request(format!("query parameter {name}: {value:?} is neither true nor false"))),
+    }
+}
+
+pub(crate) fn dry_run(value: &str) -> ApiResult<bool> {
+    match value {
+        "" => Ok(false),
+        "All" => Ok(true),
+        other => Err(ApiError::bad_request(format!("dryRun: Unsupported value: {other:?}: supported values: \"All\""))),
+    }
+}
+
+fn field_validation(value: &str) -> ApiResult<FieldValidation> {
+    match value {
+        "" | "Warn" => Ok(FieldValidation::Warn),
+        "Ignore" => Ok(FieldValidation::Ignore),
+        "Strict" => Ok(FieldValidation::Strict),
+        other => Err(ApiError::bad_request(format!(
+            "fieldValidation: Unsupported value: {other:?}: supported values: \"Ignore\", \"Strict\", \"Warn\""
+        ))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_query_is_read() {
+        let options = Options::parse("labelSelector=a%3Db%2Cc+in+%28d%29&limit=500&watch=1&fieldValidation=Strict&x=y");
+        let options = options.unwrap();
+        assert_eq!(options.label_selector, "a=b,c in (d)");
+        assert_eq!((options.limit, options.watch), (500, true));
+        assert_eq!(options.field_validation, FieldValidation::Strict);
+    }
+
+    #[test]
+    fn bad_values_name_their_parameter() {
+        for (query, word) in
+            [("limit=x", "limit"), ("watch=maybe", "watch"), ("dryRun=Some", "dryRun"), ("fieldValidation=x", "fieldValidation"), ("labelSelector=%ff", "UTF-8")]
+        {
+            let error = Options::parse(query).unwrap_err();
+            assert!(error.message.contains(word), "{query}: {}", error.message);
+        }
+    }
+}

@@ -1,0 +1,153 @@
+//! Emptying what is being deleted: namespaces of all their objects, definitions of all their resources' objects.
+//!
+//! Each is worked on by a task of its own, which tries again with back-off while finalizers hold something.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use purlin_apiserver_schema::Scope;
+use serde_json::{Value, json};
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+
+use super::writer;
+use crate::api::Api;
+use crate::catalog::Served;
+use crate::delete::DeleteOptions;
+use crate::error::{ApiError, ApiResult};
+use crate::select::Selection;
+use crate::special::{crd, finalize};
+use crate::verbs::Part;
+
+type Work = (Arc<str>, Arc<str>);
+
+const FIRST_BACKOFF: Duration = Duration::from_millis(50);
+const LAST_BACKOFF: Duration = Duration::from_secs(15);
+
+pub(super) async fn run(api: Arc<Api>, mut work: mpsc::UnboundedReceiver<Work>) {
+    let mut tasks = JoinSet::new();
+    let mut busy: HashSet<Work> = HashSet::new();
+    for gr in ["namespaces", "customresourcedefinitions.apiextensions.k8s.io"] {
+        let stored = super::all(&api, &gr.into(), None).await.unwrap_or_default();
+        for item in stored {
+            let object: Value = serde_json::from_slice(&item.body).unwrap_or_default();
+            if super::is_terminating(&object) && busy.insert((gr.into(), Arc::clone(&item.key.name))) {
+                tasks.spawn(empty(Arc::clone(&api), (gr.into(), item.key.name)));
+            }
+        }
+    }
+    loop {
+        tokio::select! {
+            () = api.shutdown.cancelled() => break,
+            Some(next) = work.recv() => {
+                if busy.insert(next.clone()) {
+                    tasks.spawn(empty(Arc::clone(&api), next));
+                }
+            }
+            Some(done) = tasks.join_next() => match done {
+                Ok(done) => { busy.remove(&done); }
+                Err(error) => tracing::error!(%error, "emptying a namespace or definition panicked"),
+            },
+        }
+    }
+    tasks.shutdown().await;
+}
+
+/// Works on one namespace or definition until it is gone.
+async fn empty(api: Arc<Api>, work: Work) -> Work {
+    let mut backoff = FIRST_BACKOFF;
+    loop {
+        let tried = if &*work.0 == "namespaces" {
+            empty_namespace(&api, &work.1).await
+        } else {
+            empty_definition(&api, &work.1).await
+        };
+        match tried {
+            Ok(true) => return work,
+            Ok(false) => {}
+            Err(error) => tracing::warn!(what = %work.1, error = error.message, "failed to empty; tried again"),
+        }
+        if api.shutdown.run_until_cancelled(tokio::time::sleep(backoff)).await.is_none() {
+            return work;
+        }
+        backoff = (backoff * 2).min(LAST_BACKOFF);
+    }
+}
+
+/// Whether it is gone.
+async fn empty_namespace(api: &Arc<Api>, name: &Arc<str>) -> ApiResult<bool> {
+    let catalog = api.catalog.load_full();
+    let Some(namespaces) = catalog.stored("namespaces") else { return Ok(true) };
+    let key = namespaces.key(None, name);
+    if api.storage.get(&key).await?.is_none() {
+        return Ok(true);
+    }
+    let mut held = Vec::new();
+    let resources = catalog.resources().filter(|r| r.def.scope == Scope::Namespaced && r.def.strategy.alias.is_none());
+    for resource in resources {
+        let served = Served { resource: Arc::clone(resource), index: resource.def.storage };
+        let left = empty_of(api, &served, Some(name), "namespace-controller").await?;
+        if left > 0 {
+            held.push(format!("{} has {left} resource instances", served.def().key()));
+        }
+    }
+    let writer = writer(api, &namespaces, "namespace-controller", "delete");
+    if held.is_empty() {
+        // What was created in between makes this fail, and is found at the next try.
+        return match finalize(&writer, &key, &json!([])).await {
+            Ok(written) => Ok(written.deleted),
+            Err(error) if error.reason == "NotFound" => Ok(true),
+            Err(error) if error.reason == "Conflict" => Ok(false),
+            Err(error) => Err(error),
+        };
+    }
+    let message = format!("Some content in the namespace has finalizers remaining: {}", held.join(", "));
+    let says = |old: &Value| {
+        let mut new = old.clone();
+        let before = old["status"]["conditions"].as_array().into_iter().flatten();
+        let since = before.filter(|c| c["type"] == "NamespaceContentRemaining").find_map(|c| c["lastTransitionTime"].as_str());
+        let since = since.map_or_else(|| api.now(), str::to_owned);
+        new["status"]["conditions"] = json!([{
+            "type": "NamespaceContentRemaining", "status": "True", "reason": "SomeResourcesRemain",
+            "message": message, "lastTransitionTime": since,
+        }]);
+        Ok(new)
+    };
+    writer.change(&key, Part::Status, &[], says).await.map(|_| false)
+}
+
+/// Whether it is gone.
+async fn empty_definition(api: &Arc<Api>, name: &Arc<str>) -> ApiResult<bool> {
+    let catalog = api.catalog.load_full();
+    let Some(definitions) = catalog.stored("customresourcedefinitions.apiextensions.k8s.io") else { return Ok(true) };
+    let key = definitions.key(None, name);
+    let Some(_) = api.storage.get(&key).await? else { return Ok(true) };
+    if let Some(served) = catalog.stored(name)
+        && empty_of(api, &served, None, "crd-finalizer").await? > 0
+    {
+        return Ok(false);
+    }
+    let writer = writer(api, &definitions, "crd-finalizer", "delete");
+    let without = |old: &Value| {
+        let mut new = old.clone();
+        if let Some(finalizers) = new["metadata"]["finalizers"].as_array_mut() {
+            finalizers.retain(|f| f != crd::CLEANUP);
+        }
+        Ok(new)
+    };
+    match writer.change(&key, Part::Main, &[], without).await {
+        Ok(written) => Ok(written.deleted),
+        Err(ApiError { reason: "NotFound", .. }) => Ok(true),
+        Err(error) => Err(error),
+    }
+}
+
+/// Deletes all objects of a resource; how many are held by finalizers.
+async fn empty_of(api: &Arc<Api>, served: &Served, ns: Option<&Arc<str>>, who: &'static str) -> ApiResult<usize> {
+    let writer = writer(api, served, who, "delete");
+    let selection = Selection::all(ns.map(|ns| ns.to_string()));
+    writer.delete_all(&selection, &DeleteOptions::default()).await?;
+    let left = super::all(api, &served.resource.gr, ns).await.map_err(crate::read::read_error)?;
+    Ok(left.len())
+}
