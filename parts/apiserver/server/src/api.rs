@@ -4,6 +4,7 @@
 //! ([`crate::read`], [`crate::watch`], [`crate::write`]) or a document ([`crate::paths`]) -> response.
 //! In process and over TLS it is the same way; only the first step differs.
 
+use std::collections::HashSet;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
@@ -26,6 +27,7 @@ use crate::content::{self, Form};
 use crate::error::{ApiError, ApiResult};
 use crate::options::Options;
 use crate::request::{self, RequestInfo, ResourceRequest, Verb};
+use crate::special::service::Addresses;
 use crate::storage::Storage;
 use crate::{authenticate, paths, verbs};
 
@@ -39,6 +41,10 @@ pub(crate) struct Api {
     /// Counts catalogs: watches of custom resources end when theirs is gone.
     pub(crate) catalog_changed: tokio::sync::watch::Sender<u64>,
     pub(crate) rbac: RwLock<Rules>,
+    /// Cluster IPs that are taken.
+    pub(crate) addresses: Arc<Addresses>,
+    /// Namespaces that are being deleted: nothing new comes into them.
+    pub(crate) terminating: RwLock<HashSet<Arc<str>>>,
     pub(crate) tokens: TokenSigner,
     pub(crate) clock: Clock,
     /// PEM of the platform root, as `kube-root-ca.crt` has it.

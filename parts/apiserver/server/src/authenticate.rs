@@ -2,7 +2,7 @@
 //! token, or nobody; then whom they act as.
 
 use http::Request;
-use http::header::AUTHORIZATION;
+use http::header::{AUTHORIZATION, HeaderMap};
 use purlin_auth::impersonation::impersonation;
 use purlin_auth::x509::principal_from_certificate;
 use purlin_auth::{Caller, Principal};
@@ -17,7 +17,10 @@ use crate::storage::Key;
 pub(crate) async fn caller(api: &Api, request: &mut Request<ApiBody>) -> ApiResult<Caller> {
     let mut caller = match request.extensions_mut().remove::<Caller>() {
         Some(caller) => caller,
-        None => remote(api, request).await?,
+        None => {
+            let connection = request.extensions_mut().remove::<ConnInfo>();
+            remote(api, connection, request.headers()).await?
+        }
     };
     let asked = impersonation(request.headers()).map_err(|e| ApiError::bad_request(e.to_string()))?;
     if let Some(asked) = asked {
@@ -29,12 +32,11 @@ pub(crate) async fn caller(api: &Api, request: &mut Request<ApiBody>) -> ApiResu
     Ok(caller)
 }
 
-async fn remote(api: &Api, request: &Request<ApiBody>) -> ApiResult<Caller> {
-    let connection = request.extensions().get::<ConnInfo>();
-    let certificate = connection.and_then(|c| c.client_certs.as_ref()).and_then(|chain| chain.first());
+async fn remote(api: &Api, connection: Option<ConnInfo>, headers: &HeaderMap) -> ApiResult<Caller> {
+    let certificate = connection.as_ref().and_then(|c| c.client_certs.as_ref()).and_then(|chain| chain.first());
     let principal = if let Some(certificate) = certificate {
         principal_from_certificate(certificate).map_err(|_| ApiError::unauthorized())?
-    } else if let Some(value) = request.headers().get(AUTHORIZATION) {
+    } else if let Some(value) = headers.get(AUTHORIZATION) {
         let token = value.to_str().ok().and_then(|v| v.strip_prefix("Bearer ")).ok_or_else(ApiError::unauthorized)?;
         bearer(api, token.trim(), &[api.tokens.issuer()]).await?
     } else {

@@ -66,7 +66,10 @@ fn part_bindings() -> Vec<Value> {
 async fn ensure(api: &Arc<Api>, objects: Vec<Value>) -> anyhow::Result<()> {
     let each = objects.into_iter().map(|object| async move {
         let what = format!("{} {}", object["kind"], object["metadata"]["name"]);
-        one(api, object).await.map_err(|e| anyhow::anyhow!(e.message)).with_context(|| format!("failed to create {what}"))
+        one(api, object)
+            .await
+            .map_err(|e| anyhow::anyhow!(e.message))
+            .with_context(|| format!("failed to create {what}"))
     });
     futures::future::try_join_all(each).await.map(drop)
 }

@@ -6,12 +6,12 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, OnceLock};
 
-use purlin_apiserver_schema::{CelProgram, Origin, ResourceDef, VersionDef};
+use purlin_apiserver_schema::{CelProgram, Origin, ResourceDef, VersionDef, compile_rules};
 
 /// One served resource.
 #[derive(Debug)]
 pub(crate) struct Resource {
-    pub(crate) def: ResourceDef,
+    pub(crate) def: Arc<ResourceDef>,
     /// `plural.group`: under which name objects are stored.
     pub(crate) gr: Arc<str>,
     /// Compiled CEL rules of each version; compiled when the first object needs them.
@@ -22,7 +22,7 @@ impl Resource {
     pub(crate) fn new(def: ResourceDef) -> Resource {
         let gr = def.strategy.alias.map_or_else(|| def.key(), |alias| alias.resource.to_owned()).into();
         let programs = def.versions.iter().map(|_| OnceLock::new()).collect();
-        Resource { def, gr, programs }
+        Resource { def: Arc::new(def), gr, programs }
     }
 
     pub(crate) fn is_custom(&self) -> bool {
@@ -32,8 +32,8 @@ impl Resource {
     /// The rules of the version at `index`; a definition is only served once its rules compile.
     pub(crate) fn program(&self, index: usize) -> &Arc<CelProgram> {
         self.programs[index].get_or_init(|| {
-            let compiled = CelProgram::compile(&self.def.versions[index].schema);
-            Arc::new(compiled.unwrap_or_default())
+            let compiled = compile_rules(&self.def.versions[index].schema);
+            Arc::new(compiled.unwrap_or_else(|errors| unreachable!("rules that were accepted: {errors:?}")))
         })
     }
 }
@@ -60,24 +60,36 @@ impl Served {
     }
 }
 
+/// A rendered document and its entity tag.
+pub(crate) type Document = (Arc<[u8]>, String);
+
 /// All resources, and a cache for what is published of them.
 pub(crate) struct Catalog {
     built_in: Arc<Vec<Arc<Resource>>>,
+    /// What is answered at once and never stored.
+    reviews: Arc<Vec<Arc<Resource>>>,
     /// By the name of the definition.
     custom: BTreeMap<String, Arc<Resource>>,
+    /// What discovery and OpenAPI speak of.
+    published: Vec<Arc<ResourceDef>>,
     /// By (group, version, plural).
     served: HashMap<(String, String, String), Served>,
     /// Documents by path, rendered when first asked for.
-    pub(crate) documents: parking_lot::Mutex<HashMap<String, Arc<[u8]>>>,
+    pub(crate) documents: parking_lot::Mutex<HashMap<String, Document>>,
 }
 
 impl Catalog {
-    pub(crate) fn new(built_in: Vec<ResourceDef>) -> Catalog {
-        let built_in = built_in.into_iter().map(|def| Arc::new(Resource::new(def))).collect();
-        Catalog::of(Arc::new(built_in), BTreeMap::new())
+    pub(crate) fn new(built_in: Vec<ResourceDef>, reviews: Vec<ResourceDef>) -> Catalog {
+        let shared =
+            |defs: Vec<ResourceDef>| Arc::new(defs.into_iter().map(|def| Arc::new(Resource::new(def))).collect());
+        Catalog::of(shared(built_in), shared(reviews), BTreeMap::new())
     }
 
-    fn of(built_in: Arc<Vec<Arc<Resource>>>, custom: BTreeMap<String, Arc<Resource>>) -> Catalog {
+    fn of(
+        built_in: Arc<Vec<Arc<Resource>>>,
+        reviews: Arc<Vec<Arc<Resource>>>,
+        custom: BTreeMap<String, Arc<Resource>>,
+    ) -> Catalog {
         let mut served = HashMap::new();
         for resource in built_in.iter().chain(custom.values()) {
             for (index, version) in resource.def.versions.iter().enumerate().filter(|(_, v)| v.served) {
@@ -85,25 +97,40 @@ impl Catalog {
                 served.insert(key, Served { resource: Arc::clone(resource), index });
             }
         }
-        Catalog { built_in, custom, served, documents: parking_lot::Mutex::default() }
+        let all = built_in.iter().chain(reviews.iter()).chain(custom.values());
+        let published = all.map(|resource| Arc::clone(&resource.def)).collect();
+        Catalog { built_in, reviews, custom, served, published, documents: parking_lot::Mutex::default() }
     }
 
     /// The catalog with this custom resource in place of what the definition `name` gave before.
     pub(crate) fn with(&self, name: &str, def: ResourceDef) -> Catalog {
         let mut custom = self.custom.clone();
         custom.insert(name.to_owned(), Arc::new(Resource::new(def)));
-        Catalog::of(Arc::clone(&self.built_in), custom)
+        Catalog::of(Arc::clone(&self.built_in), Arc::clone(&self.reviews), custom)
     }
 
     /// The catalog without the custom resource of this definition.
     pub(crate) fn without(&self, name: &str) -> Catalog {
         let mut custom = self.custom.clone();
         custom.remove(name);
-        Catalog::of(Arc::clone(&self.built_in), custom)
+        Catalog::of(Arc::clone(&self.built_in), Arc::clone(&self.reviews), custom)
     }
 
     pub(crate) fn find(&self, group: &str, version: &str, plural: &str) -> Option<Served> {
         self.served.get(&(group.to_owned(), version.to_owned(), plural.to_owned())).cloned()
+    }
+
+    /// A resource that is answered at once.
+    pub(crate) fn review(&self, group: &str, version: &str, plural: &str) -> Option<Served> {
+        let is = |r: &&Arc<Resource>| r.def.group == group && r.def.names.plural == plural;
+        let resource = self.reviews.iter().find(is)?;
+        let index = resource.def.versions.iter().position(|v| v.name == version)?;
+        Some(Served { resource: Arc::clone(resource), index })
+    }
+
+    /// All definitions, as they are published.
+    pub(crate) fn published(&self) -> &[Arc<ResourceDef>] {
+        &self.published
     }
 
     /// A resource in the version in which it is stored, by `plural.group`.

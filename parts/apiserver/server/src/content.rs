@@ -40,7 +40,8 @@ pub(crate) fn media_type(headers: &HeaderMap) -> String {
 /// Reads an object by its media type.
 pub(crate) fn decode(media_type: &str, body: &[u8]) -> ApiResult<Decoded> {
     let limits = Limits { bytes: MAX_BODY, ..Limits::default() };
-    let refused = |error: DecodeError| ApiError::bad_request(format!("the request's body could not be decoded: {error}"));
+    let refused =
+        |error: DecodeError| ApiError::bad_request(format!("the request's body could not be decoded: {error}"));
     match media_type {
         "application/json" => decode_json(body, &limits).map_err(refused),
         "application/yaml" | "application/x-yaml" | "text/yaml" => decode_yaml(body, &limits).map_err(refused),
@@ -158,7 +159,10 @@ mod tests {
             Some(Form::Table(MetaVersion::V1)),
         );
         check("application/json;as=Table;g=meta.k8s.io;v=v9, application/json", Some(Form::Object));
-        check("application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1", Some(Form::Metadata(MetaVersion::V1)));
+        check(
+            "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1",
+            Some(Form::Metadata(MetaVersion::V1)),
+        );
         check("text/html", None);
     }
 }

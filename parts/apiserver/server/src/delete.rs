@@ -60,7 +60,9 @@ fn delete_options(call: &Call, body: &[u8]) -> ApiResult<DeleteOptions> {
     let orphan = given["orphanDependents"].as_bool().or(call.options.orphan_dependents);
     let propagation = match (policy.as_deref(), orphan) {
         (Some(_), Some(_)) => {
-            return Err(ApiError::bad_request("propagationPolicy: orphanDependents and deletionPropagation cannot be both set"));
+            return Err(ApiError::bad_request(
+                "propagationPolicy: orphanDependents and deletionPropagation cannot be both set",
+            ));
         }
         (Some("Orphan"), None) | (None, Some(true)) => Some(Propagation::Orphan),
         (Some("Background"), None) | (None, Some(false)) => Some(Propagation::Background),
@@ -156,8 +158,7 @@ impl Writer {
         {
             let is = old["metadata"][field].as_str().unwrap_or_default();
             if let Some(given) = given.as_deref().filter(|given| *given != is) {
-                let why =
-                    format!("Precondition failed: {word} in precondition: {given}, {word} in object meta: {is}");
+                let why = format!("Precondition failed: {word} in precondition: {given}, {word} in object meta: {is}");
                 return Err(ApiError::conflict(self.served.def(), &key.name, &why));
             }
         }
@@ -176,7 +177,10 @@ impl Writer {
             Some(Propagation::Orphan) => Some(ORPHAN),
             Some(Propagation::Foreground) => Some(FOREGROUND),
             Some(Propagation::Background) => None,
-            None => finalizers.iter().filter_map(Value::as_str).find_map(|f| [ORPHAN, FOREGROUND].into_iter().find(|w| *w == f)),
+            None => finalizers
+                .iter()
+                .filter_map(Value::as_str)
+                .find_map(|f| [ORPHAN, FOREGROUND].into_iter().find(|w| *w == f)),
         };
         if fresh {
             finalizers.retain(|f| f != ORPHAN && f != FOREGROUND);

@@ -10,27 +10,27 @@ use serde_json::{Map, Value, json};
 
 /// A refusal.
 #[derive(Clone, Debug)]
-pub struct ApiError {
+pub(crate) struct ApiError {
     /// The HTTP status code.
-    pub code: StatusCode,
+    pub(crate) code: StatusCode,
     /// `Status.reason`.
-    pub reason: &'static str,
+    pub(crate) reason: &'static str,
     /// `Status.message`.
-    pub message: String,
+    pub(crate) message: String,
     /// `Status.details`; empty is left out.
-    pub details: Map<String, Value>,
+    pub(crate) details: Box<Map<String, Value>>,
     /// `Retry-After`, in seconds.
-    pub retry_after: Option<u32>,
+    pub(crate) retry_after: Option<u32>,
     /// `Status.metadata.continue`: where an expired list can go on.
-    pub resume: Option<String>,
+    pub(crate) resume: Option<String>,
 }
 
 /// What handlers return.
-pub type ApiResult<T> = Result<T, ApiError>;
+pub(crate) type ApiResult<T> = Result<T, ApiError>;
 
 impl ApiError {
     fn new(code: StatusCode, reason: &'static str, message: impl Into<String>) -> Self {
-        ApiError { code, reason, message: message.into(), details: Map::new(), retry_after: None, resume: None }
+        ApiError { code, reason, message: message.into(), details: Box::default(), retry_after: None, resume: None }
     }
 
     fn named(mut self, def: &ResourceDef, name: &str) -> Self {
@@ -52,37 +52,37 @@ impl ApiError {
     }
 
     /// 404: no object of this name.
-    pub fn not_found(def: &ResourceDef, name: &str) -> Self {
+    pub(crate) fn not_found(def: &ResourceDef, name: &str) -> Self {
         let message = format!("{} {name:?} not found", def.key());
         Self::new(StatusCode::NOT_FOUND, "NotFound", message).named(def, name)
     }
 
     /// 404: no such path.
-    pub fn no_such_path() -> Self {
+    pub(crate) fn no_such_path() -> Self {
         let message = "the server could not find the requested resource";
         Self::new(StatusCode::NOT_FOUND, "NotFound", message)
     }
 
     /// 409: the name is taken.
-    pub fn already_exists(def: &ResourceDef, name: &str) -> Self {
+    pub(crate) fn already_exists(def: &ResourceDef, name: &str) -> Self {
         let message = format!("{} {name:?} already exists", def.key());
         Self::new(StatusCode::CONFLICT, "AlreadyExists", message).named(def, name)
     }
 
     /// 409: somebody else was faster, or a precondition does not hold.
-    pub fn conflict(def: &ResourceDef, name: &str, why: &str) -> Self {
+    pub(crate) fn conflict(def: &ResourceDef, name: &str, why: &str) -> Self {
         let message = format!("Operation cannot be fulfilled on {} {name:?}: {why}", def.key());
         Self::new(StatusCode::CONFLICT, "Conflict", message).named(def, name)
     }
 
     /// 409: the resourceVersion is not the stored one.
-    pub fn modified(def: &ResourceDef, name: &str) -> Self {
+    pub(crate) fn modified(def: &ResourceDef, name: &str) -> Self {
         let why = "the object has been modified; please apply your changes to the latest version and try again";
         Self::conflict(def, name, why)
     }
 
     /// 409: server-side apply met fields that others own; each cause is (field, message).
-    pub fn apply_conflict(message: String, causes: Vec<(String, String)>) -> Self {
+    pub(crate) fn apply_conflict(message: String, causes: Vec<(String, String)>) -> Self {
         let causes = causes
             .into_iter()
             .map(|(field, message)| json!({"reason": "FieldManagerConflict", "message": message, "field": field}));
@@ -90,7 +90,7 @@ impl ApiError {
     }
 
     /// 422: the object breaks rules of its kind.
-    pub fn invalid(def: &ResourceDef, name: &str, errors: &[FieldError]) -> Self {
+    pub(crate) fn invalid(def: &ResourceDef, name: &str, errors: &[FieldError]) -> Self {
         let list: Vec<String> = errors.iter().map(ToString::to_string).collect();
         let list = if let [one] = list.as_slice() { one.clone() } else { format!("[{}]", list.join(", ")) };
         let kind =
@@ -106,22 +106,22 @@ impl ApiError {
     }
 
     /// 422 without a field: a patch that does not fit the object.
-    pub fn unprocessable(message: impl Into<String>) -> Self {
+    pub(crate) fn unprocessable(message: impl Into<String>) -> Self {
         Self::new(StatusCode::UNPROCESSABLE_ENTITY, "Invalid", message)
     }
 
     /// 400.
-    pub fn bad_request(message: impl Into<String>) -> Self {
+    pub(crate) fn bad_request(message: impl Into<String>) -> Self {
         Self::new(StatusCode::BAD_REQUEST, "BadRequest", message)
     }
 
     /// 401.
-    pub fn unauthorized() -> Self {
+    pub(crate) fn unauthorized() -> Self {
         Self::new(StatusCode::UNAUTHORIZED, "Unauthorized", "Unauthorized")
     }
 
     /// 403 on a resource; `why` begins with `User "..." cannot ...`.
-    pub fn forbidden(resource: &str, group: &str, name: &str, why: &str) -> Self {
+    pub(crate) fn forbidden(resource: &str, group: &str, name: &str, why: &str) -> Self {
         let target = if group.is_empty() { resource.to_owned() } else { format!("{resource}.{group}") };
         let target = if name.is_empty() { target } else { format!("{target} {name:?}") };
         let mut error = Self::new(StatusCode::FORBIDDEN, "Forbidden", format!("{target} is forbidden: {why}"));
@@ -132,41 +132,41 @@ impl ApiError {
     }
 
     /// 403 on a path that is no resource.
-    pub fn forbidden_path(why: &str) -> Self {
+    pub(crate) fn forbidden_path(why: &str) -> Self {
         Self::new(StatusCode::FORBIDDEN, "Forbidden", format!("forbidden: {why}"))
     }
 
     /// 405.
-    pub fn method_not_allowed() -> Self {
+    pub(crate) fn method_not_allowed() -> Self {
         let message = "the server does not allow this method on the requested resource";
         Self::new(StatusCode::METHOD_NOT_ALLOWED, "MethodNotAllowed", message)
     }
 
     /// 406; `accepted` lists what would be answered.
-    pub fn not_acceptable(accepted: &str) -> Self {
+    pub(crate) fn not_acceptable(accepted: &str) -> Self {
         let message = format!("only the following media types are accepted: {accepted}");
         Self::new(StatusCode::NOT_ACCEPTABLE, "NotAcceptable", message)
     }
 
     /// 415; `accepted` lists what would be read.
-    pub fn unsupported_media_type(accepted: &str) -> Self {
+    pub(crate) fn unsupported_media_type(accepted: &str) -> Self {
         let message =
             format!("the body of the request was in an unknown format - accepted media types include: {accepted}");
         Self::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "UnsupportedMediaType", message)
     }
 
     /// 410: the revision is no longer known.
-    pub fn expired(message: impl Into<String>) -> Self {
+    pub(crate) fn expired(message: impl Into<String>) -> Self {
         Self::new(StatusCode::GONE, "Expired", message)
     }
 
     /// 413.
-    pub fn too_large(message: impl Into<String>) -> Self {
+    pub(crate) fn too_large(message: impl Into<String>) -> Self {
         Self::new(StatusCode::PAYLOAD_TOO_LARGE, "RequestEntityTooLarge", message)
     }
 
     /// 504: a revision that is not committed yet.
-    pub fn future_revision(asked: i64, current: i64) -> Self {
+    pub(crate) fn future_revision(asked: i64, current: i64) -> Self {
         let message = format!("Timeout: Too large resource version: {asked}, current: {current}");
         let mut error = Self::new(StatusCode::GATEWAY_TIMEOUT, "Timeout", message);
         error.retry_after = Some(1);
@@ -176,31 +176,31 @@ impl ApiError {
     }
 
     /// 504: the request took too long.
-    pub fn timeout() -> Self {
+    pub(crate) fn timeout() -> Self {
         Self::new(StatusCode::GATEWAY_TIMEOUT, "Timeout", "the request did not complete within its time limit")
     }
 
     /// 500; the details go to the log.
-    pub fn internal(message: impl Into<String>) -> Self {
+    pub(crate) fn internal(message: impl Into<String>) -> Self {
         let message = message.into();
         tracing::error!(error = message, "a request failed inside the API server");
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, "InternalError", format!("Internal error occurred: {message}"))
     }
 
     /// 503: try again.
-    pub fn unavailable(message: impl Into<String>) -> Self {
+    pub(crate) fn unavailable(message: impl Into<String>) -> Self {
         let mut error = Self::new(StatusCode::SERVICE_UNAVAILABLE, "ServiceUnavailable", message);
         error.retry_after = Some(1);
         error
     }
 
     /// Adds a cause that names why, as namespaces in termination do.
-    pub fn with_cause(self, reason: &str, message: &str, field: &str) -> Self {
+    pub(crate) fn with_cause(self, reason: &str, message: &str, field: &str) -> Self {
         self.causes(vec![json!({"reason": reason, "message": message, "field": field})])
     }
 
     /// The `Status` object (meta/v1).
-    pub fn status(&self) -> Value {
+    pub(crate) fn status(&self) -> Value {
         let mut status = json!({
             "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure",
             "message": self.message, "reason": self.reason,
@@ -209,7 +209,7 @@ impl ApiError {
             status["metadata"]["continue"] = resume.clone().into();
         }
         if !self.details.is_empty() {
-            status["details"] = self.details.clone().into();
+            status["details"] = Map::clone(&self.details).into();
         }
         status["code"] = self.code.as_u16().into();
         status

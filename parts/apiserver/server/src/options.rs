@@ -129,9 +129,13 @@ mod tests {
 
     #[test]
     fn bad_values_name_their_parameter() {
-        for (query, word) in
-            [("limit=x", "limit"), ("watch=maybe", "watch"), ("dryRun=Some", "dryRun"), ("fieldValidation=x", "fieldValidation"), ("labelSelector=%ff", "UTF-8")]
-        {
+        for (query, word) in [
+            ("limit=x", "limit"),
+            ("watch=maybe", "watch"),
+            ("dryRun=Some", "dryRun"),
+            ("fieldValidation=x", "fieldValidation"),
+            ("labelSelector=%ff", "UTF-8"),
+        ] {
             let error = Options::parse(query).unwrap_err();
             assert!(error.message.contains(word), "{query}: {}", error.message);
         }

@@ -20,7 +20,7 @@ use crate::content::{self, Form};
 use crate::error::{ApiError, ApiResult};
 use crate::select::Selection;
 use crate::special::scale;
-use crate::storage::{Key, PageQuery, ReadError, Stored, with_api_version};
+use crate::storage::{Filter, Key, PageQuery, ReadError, Stored, with_api_version};
 use crate::verbs::Part;
 
 impl Served {
@@ -128,10 +128,14 @@ fn revision(call: &Call) -> ApiResult<Option<i64>> {
         other => return Err(ApiError::bad_request(format!("resourceVersionMatch: Unsupported value: {other:?}"))),
     };
     if !options.resource_version_match.is_empty() && options.resource_version.is_empty() {
-        return Err(ApiError::bad_request("resourceVersionMatch: Forbidden: resourceVersionMatch is forbidden unless resourceVersion is provided"));
+        return Err(ApiError::bad_request(
+            "resourceVersionMatch: Forbidden: resourceVersionMatch is forbidden unless resourceVersion is provided",
+        ));
     }
     if exact && rv == 0 {
-        return Err(ApiError::bad_request("resourceVersionMatch: Forbidden: resourceVersionMatch \"exact\" is forbidden for resourceVersion \"0\""));
+        return Err(ApiError::bad_request(
+            "resourceVersionMatch: Forbidden: resourceVersionMatch \"exact\" is forbidden for resourceVersion \"0\"",
+        ));
     }
     let newest = call.api.storage.hub().revision();
     if rv > newest {
@@ -192,7 +196,7 @@ pub(crate) async fn list(call: &Call, served: &Served) -> ApiResult<Response<Api
 }
 
 /// The selection as a filter of stored objects; None where it keeps all.
-pub(crate) fn filter(selection: &Selection, served: &Served) -> Option<Box<dyn Fn(&Stored) -> bool + Send>> {
+pub(crate) fn filter(selection: &Selection, served: &Served) -> Option<Filter> {
     if selection.is_whole() {
         return None;
     }
@@ -223,9 +227,7 @@ pub(crate) fn plain_list(served: &Served, metadata: &Value, items: &[Stored]) ->
 
 pub(crate) fn read_error(error: ReadError) -> ApiError {
     match error {
-        ReadError::Compacted => {
-            ApiError::expired("The resourceVersion for the provided list is too old.")
-        }
+        ReadError::Compacted => ApiError::expired("The resourceVersion for the provided list is too old."),
         ReadError::Future(now) => ApiError::future_revision(now + 1, now),
         ReadError::Store(error) => error.into(),
     }

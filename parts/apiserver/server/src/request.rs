@@ -7,7 +7,6 @@ use http::Method;
 
 /// A request for a resource.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-#[expect(missing_docs, reason = "the names are those of RequestInfo")]
 pub(crate) struct ResourceRequest {
     pub(crate) verb: Verb,
     pub(crate) group: String,

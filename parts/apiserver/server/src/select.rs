@@ -23,11 +23,14 @@ impl Selection {
     pub(crate) fn of(call: &Call, served: &Served) -> ApiResult<Selection> {
         let options = &call.options;
         let refused = |what: &str, error: String| ApiError::bad_request(format!("unable to parse the {what}: {error}"));
-        let labels = LabelSelector::parse(&options.label_selector).map_err(|e| refused("label selector", e.to_string()))?;
-        let fields = FieldSelector::parse(&options.field_selector).map_err(|e| refused("field selector", e.to_string()))?;
+        let labels =
+            LabelSelector::parse(&options.label_selector).map_err(|e| refused("label selector", e.to_string()))?;
+        let fields =
+            FieldSelector::parse(&options.field_selector).map_err(|e| refused("field selector", e.to_string()))?;
         let selectable = &served.version().selectable;
         for field in fields.fields() {
-            let known = matches!(field, "metadata.name" | "metadata.namespace") || selectable.iter().any(|s| s == field);
+            let known =
+                matches!(field, "metadata.name" | "metadata.namespace") || selectable.iter().any(|s| s == field);
             if !known {
                 return Err(ApiError::bad_request(format!("field label not supported: {field}")));
             }
@@ -35,6 +38,11 @@ impl Selection {
         let namespaced = served.def().scope == purlin_apiserver_schema::Scope::Namespaced;
         let namespace = call.request.namespace.clone().filter(|_| namespaced);
         Ok(Selection { namespace, name: call.request.name.clone(), labels, fields })
+    }
+
+    /// Everything in a namespace, or everywhere.
+    pub(crate) fn all(namespace: Option<String>) -> Selection {
+        Selection { namespace, name: None, labels: LabelSelector::default(), fields: FieldSelector::default() }
     }
 
     /// Whether only namespace decides.
@@ -54,21 +62,6 @@ impl Selection {
             return true;
         }
         let object = object();
-        self.labels.matches(object["metadata"].get("labels"))
-            && self.fields.matches(|field| match field {
-                "metadata.name" => key.name.to_string(),
-                "metadata.namespace" => key.ns.to_string(),
-                path => (def.strategy.select)(object, path).unwrap_or_else(|| text_at(object, path)),
-            })
-    }
-}
-
-/// The scalar at a dotted path as field selectors compare it: absent is the empty string.
-fn text_at(object: &Value, path: &str) -> String {
-    let found = path.split('.').try_fold(object, |at, name| at.get(name));
-    match found {
-        None | Some(Value::Null) => String::new(),
-        Some(Value::String(text)) => text.clone(),
-        Some(other) => other.to_string(),
+        self.labels.matches(object["metadata"].get("labels")) && self.fields.matches(object, def.strategy.select)
     }
 }

@@ -22,7 +22,7 @@ use purlin_store::{Migrations, Store, StoreError, Tx};
 pub(crate) use body::{Draft, with_api_version};
 pub(crate) use history::Compactor;
 pub(crate) use hub::{Event, EventKind, Hub, Next, Ring};
-pub(crate) use read::{Page, PageQuery};
+pub(crate) use read::{Filter, PageQuery, ReadError};
 
 pub(crate) const MIGRATIONS: Migrations = Migrations {
     part: "apiserver",

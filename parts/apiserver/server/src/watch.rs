@@ -93,9 +93,10 @@ async fn begin(call: &Call, served: &Served) -> ApiResult<Watcher> {
         (Vec::new(), if rv == 0 { newest } else { rv })
     };
     let now = Instant::now();
-    let lasts = options.timeout.filter(|t| !t.is_zero()).unwrap_or_else(|| {
-        Duration::from_secs(SHORTEST + rand::random::<u64>() % SHORTEST)
-    });
+    let lasts = options
+        .timeout
+        .filter(|t| !t.is_zero())
+        .unwrap_or_else(|| Duration::from_secs(SHORTEST + rand::random::<u64>() % SHORTEST));
     Ok(Watcher {
         call: call.clone(),
         served: served.clone(),
@@ -118,8 +119,16 @@ fn check_initial_events(options: &crate::options::Options, announced: bool) -> A
     let refused = |why: &str| Err(ApiError::bad_request(why));
     match (options.send_initial_events, matched) {
         (None, "") | (Some(_), "NotOlderThan") => {}
-        (None, _) => return refused("resourceVersionMatch: Forbidden: resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided"),
-        (Some(_), _) => return refused("resourceVersionMatch: Forbidden: sendInitialEvents requires setting resourceVersionMatch to NotOlderThan"),
+        (None, _) => {
+            return refused(
+                "resourceVersionMatch: Forbidden: resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided",
+            );
+        }
+        (Some(_), _) => {
+            return refused(
+                "resourceVersionMatch: Forbidden: sendInitialEvents requires setting resourceVersionMatch to NotOlderThan",
+            );
+        }
     }
     if announced && !options.bookmarks {
         return refused("allowWatchBookmarks: Forbidden: sendInitialEvents requires allowWatchBookmarks");
@@ -145,7 +154,7 @@ impl Watcher {
                     self.seen = events.last().map_or(self.seen, |e| e.rv);
                     events
                 }
-                Next::Behind => match self.from_log().await {
+                Next::Behind => match self.read_log().await {
                     Ok(events) => events,
                     Err(error) => return Some(self.error(&error)),
                 },
@@ -176,7 +185,7 @@ impl Watcher {
         (!out.is_empty()).then(|| out.into())
     }
 
-    async fn from_log(&mut self) -> ApiResult<Vec<Arc<Event>>> {
+    async fn read_log(&mut self) -> ApiResult<Vec<Arc<Event>>> {
         let gr = Arc::clone(&self.served.resource.gr);
         let read = self.call.api.storage.events_after(gr, self.seen, BATCH).await;
         let (events, complete) = read.map_err(|error| {
@@ -280,4 +289,3 @@ impl Watcher {
 fn line(out: &mut String, word: &str, object: &str) {
     let _ = writeln!(out, "{{\"type\":\"{word}\",\"object\":{object}}}");
 }
-

@@ -16,7 +16,7 @@ use purlin_resource::ApiBody;
 use serde_json::Value;
 
 pub(crate) use patch::patch;
-pub(crate) use writer::{Writer, Written};
+pub(crate) use writer::{Writer, Written, controller, details, is_finished, metadata};
 
 use crate::api::Call;
 use crate::catalog::Served;
@@ -118,7 +118,9 @@ pub(crate) fn check_kind(object: &Value, kind: &str, version: &str) -> ApiResult
     let given_kind = object["kind"].as_str().unwrap_or_default();
     let given_version = object["apiVersion"].as_str().unwrap_or_default();
     if !object.is_object() {
-        return Err(ApiError::bad_request("the body is not an object: expected a JSON or YAML object with apiVersion and kind"));
+        return Err(ApiError::bad_request(
+            "the body is not an object: expected a JSON or YAML object with apiVersion and kind",
+        ));
     }
     if given_kind.is_empty() && given_version.is_empty() {
         return Ok(());

@@ -30,7 +30,12 @@ pub(super) async fn run(api: Arc<Api>) {
 }
 
 fn expired(event: &Value, now: i64) -> bool {
-    let times = [&event["lastTimestamp"], &event["series"]["lastObservedTime"], &event["eventTime"], &event["metadata"]["creationTimestamp"]];
+    let times = [
+        &event["lastTimestamp"],
+        &event["series"]["lastObservedTime"],
+        &event["eventTime"],
+        &event["metadata"]["creationTimestamp"],
+    ];
     let seen = times.into_iter().filter_map(|t| t.as_str()?.parse::<jiff::Timestamp>().ok()).max();
     seen.is_none_or(|seen| now - seen.as_second() > LIFE)
 }
@@ -43,7 +48,8 @@ mod tests {
 
     #[test]
     fn the_last_sighting_counts() {
-        let event = |last: &str| json!({"metadata": {"creationTimestamp": "2026-01-01T00:00:00Z"}, "lastTimestamp": last});
+        let event =
+            |last: &str| json!({"metadata": {"creationTimestamp": "2026-01-01T00:00:00Z"}, "lastTimestamp": last});
         let now = "2026-01-01T02:00:00Z".parse::<jiff::Timestamp>().unwrap().as_second();
         assert!(expired(&event("2026-01-01T00:30:00Z"), now));
         assert!(!expired(&event("2026-01-01T01:30:00Z"), now));

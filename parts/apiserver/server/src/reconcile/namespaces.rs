@@ -106,7 +106,8 @@ async fn empty_namespace(api: &Arc<Api>, name: &Arc<str>) -> ApiResult<bool> {
     let says = |old: &Value| {
         let mut new = old.clone();
         let before = old["status"]["conditions"].as_array().into_iter().flatten();
-        let since = before.filter(|c| c["type"] == "NamespaceContentRemaining").find_map(|c| c["lastTransitionTime"].as_str());
+        let since =
+            before.filter(|c| c["type"] == "NamespaceContentRemaining").find_map(|c| c["lastTransitionTime"].as_str());
         let since = since.map_or_else(|| api.now(), str::to_owned);
         new["status"]["conditions"] = json!([{
             "type": "NamespaceContentRemaining", "status": "True", "reason": "SomeResourcesRemain",

@@ -19,10 +19,11 @@ pub(super) fn prepare(writer: &Writer, new: &mut Value) -> ApiResult<()> {
     let name = metadata(new, "name").unwrap_or_default().to_owned();
     let def = definition(new).map_err(|errors| ApiError::invalid(writer.served.def(), &name, &errors))?;
     let taken = taken(writer, &name, &def);
-    let names = taken.as_deref().map_or(
-        condition(writer, new, "NamesAccepted", true, "NoConflicts", "no conflicts found"),
-        |why| condition(writer, new, "NamesAccepted", false, "NameConflict", why),
-    );
+    let names = taken
+        .as_deref()
+        .map_or(condition(writer, new, "NamesAccepted", true, "NoConflicts", "no conflicts found"), |why| {
+            condition(writer, new, "NamesAccepted", false, "NameConflict", why)
+        });
     let established = if taken.is_none() {
         condition(writer, new, "Established", true, "InitialNamesAccepted", "the initial names have been accepted")
     } else {
@@ -32,7 +33,8 @@ pub(super) fn prepare(writer: &Writer, new: &mut Value) -> ApiResult<()> {
     let kept = kept.filter(|c| c["type"] != "NamesAccepted" && c["type"] != "Established").cloned();
     let conditions: Vec<Value> = [names, established].into_iter().chain(kept).collect();
     new["status"]["conditions"] = conditions.into();
-    new["status"]["acceptedNames"] = if taken.is_none() { new["spec"]["names"].clone() } else { json!({"plural": "", "kind": ""}) };
+    new["status"]["acceptedNames"] =
+        if taken.is_none() { new["spec"]["names"].clone() } else { json!({"plural": "", "kind": ""}) };
     Ok(())
 }
 
@@ -59,7 +61,10 @@ fn taken(writer: &Writer, name: &str, def: &ResourceDef) -> Option<String> {
             return Some(format!("{word:?} is already in use"));
         }
         let kinds = [&theirs.kind, &theirs.list_kind];
-        [&ours.kind, &ours.list_kind].into_iter().find(|kind| kinds.contains(kind)).map(|k| format!("{k:?} is already in use"))
+        [&ours.kind, &ours.list_kind]
+            .into_iter()
+            .find(|kind| kinds.contains(kind))
+            .map(|k| format!("{k:?} is already in use"))
     })
 }
 

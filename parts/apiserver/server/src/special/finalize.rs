@@ -32,8 +32,7 @@ pub(crate) async fn finalize(writer: &Writer, key: &Key, finalizers: &Value) -> 
         let mut object = writer.served.object(&stored.body);
         object["spec"]["finalizers"] = finalizers.clone();
         let deleted = is_finished(&object);
-        let change =
-            if deleted { Change::Delete(stored.rv) } else { Change::Replace(stored.rv, Draft::new(&object)) };
+        let change = if deleted { Change::Delete(stored.rv) } else { Change::Replace(stored.rv, Draft::new(&object)) };
         match writer.try_commit(key.clone(), change).await {
             Ok(now) => return Ok(Written { body: now.body, created: false, deleted, warnings: Vec::new() }),
             Err(CommitError::Changed) => {}

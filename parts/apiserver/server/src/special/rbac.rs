@@ -26,7 +26,9 @@ pub(super) fn prepare(writer: &Writer, new: &Value) -> ApiResult<()> {
             return Ok(());
         }
         rules.rules_of_reference(namespace, reference).ok_or_else(|| {
-            let why = format!("the role {role:?} that is to be bound does not exist, so it cannot be told whether you may grant it");
+            let why = format!(
+                "the role {role:?} that is to be bound does not exist, so it cannot be told whether you may grant it"
+            );
             ApiError::forbidden(plural, &def.group, name, &why)
         })?
     } else {

@@ -34,7 +34,9 @@ pub(super) async fn answer(call: &Call, served: &Served, body: &[u8]) -> ApiResu
         "LocalSubjectAccessReview" => {
             let asked = review["spec"]["resourceAttributes"]["namespace"].as_str();
             if asked != call.request.namespace.as_deref() {
-                return Err(ApiError::bad_request("spec.resourceAttributes.namespace: must be the namespace of the request"));
+                return Err(ApiError::bad_request(
+                    "spec.resourceAttributes.namespace: must be the namespace of the request",
+                ));
             }
             access(call, &subject(&review["spec"])?, &review["spec"])?
         }
@@ -82,7 +84,9 @@ fn subject(spec: &Value) -> ApiResult<Principal> {
     let groups: Vec<std::sync::Arc<str>> =
         spec["groups"].as_array().into_iter().flatten().filter_map(Value::as_str).map(Into::into).collect();
     if name.is_empty() && groups.is_empty() {
-        return Err(ApiError::bad_request("spec.user: Required value: at least one of user or groups must be specified"));
+        return Err(ApiError::bad_request(
+            "spec.user: Required value: at least one of user or groups must be specified",
+        ));
     }
     Ok(Principal { name: name.into(), groups, ..Principal::default() })
 }

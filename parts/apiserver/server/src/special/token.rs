@@ -82,7 +82,13 @@ async fn bound(call: &Call, namespace: &str, reference: &Value) -> ApiResult<Opt
     let uid = secrets.object(&stored.body)["metadata"]["uid"].as_str().unwrap_or_default().to_owned();
     let given = reference["uid"].as_str().unwrap_or_default();
     if !given.is_empty() && given != uid {
-        return Err(ApiError::conflict(secrets.def(), name, &format!("the UID in the bound object reference ({given}) does not match the UID in record. The object might have been deleted and then recreated")));
+        return Err(ApiError::conflict(
+            secrets.def(),
+            name,
+            &format!(
+                "the UID in the bound object reference ({given}) does not match the UID in record. The object might have been deleted and then recreated"
+            ),
+        ));
     }
     Ok(Some(ObjectRef { name: name.to_owned(), uid }))
 }

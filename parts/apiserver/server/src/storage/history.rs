@@ -17,18 +17,19 @@ const KEEP_BYTES: i64 = 16 << 20;
 const EVERY: Duration = Duration::from_secs(5);
 
 impl Storage {
-    /// At most `limit` events of a resource after revision `seen`, from the log.
+    /// At most `limit` events of a resource after revision `seen`, from the log, and the revision up to which these
+    /// are all.
     pub(crate) async fn events_after(
         &self,
         gr: Arc<str>,
         seen: i64,
         limit: usize,
-    ) -> Result<Vec<Arc<Event>>, ReadError> {
+    ) -> Result<(Vec<Arc<Event>>, i64), ReadError> {
         self.store.read(move |tx| events_after(tx, &gr, seen, limit)).await
     }
 }
 
-fn events_after(tx: &mut Tx<'_>, gr: &Arc<str>, seen: i64, limit: usize) -> Result<Vec<Arc<Event>>, ReadError> {
+fn events_after(tx: &mut Tx<'_>, gr: &Arc<str>, seen: i64, limit: usize) -> Result<(Vec<Arc<Event>>, i64), ReadError> {
     let now = meta(tx, "revision")?;
     if seen > now {
         return Err(ReadError::Future(now));
@@ -41,7 +42,7 @@ fn events_after(tx: &mut Tx<'_>, gr: &Arc<str>, seen: i64, limit: usize) -> Resu
             (SELECT n.prev FROM log n WHERE n.gr = l.gr AND n.ns = l.ns AND n.name = l.name AND n.rv > l.rv ORDER BY n.rv LIMIT 1),
             (SELECT o.body FROM obj o WHERE o.gr = l.gr AND o.ns = l.ns AND o.name = l.name), x'')
         FROM log l WHERE l.rv > ?1 AND l.gr = ?2 ORDER BY l.rv LIMIT ?3";
-    let mut events = Vec::new();
+    let mut events: Vec<Arc<Event>> = Vec::new();
     tx.query(sql, &[seen.into(), (&**gr).into(), (limit as i64).into()], |row| {
         let rv = row.int(0)?;
         let key = Key { gr: Arc::clone(gr), ns: row.text(1)?.into(), name: row.text(2)?.into() };
@@ -54,7 +55,11 @@ fn events_after(tx: &mut Tx<'_>, gr: &Arc<str>, seen: i64, limit: usize) -> Resu
         events.push(Arc::new(Event::new(key, kind, rv, body, prev)));
         Ok::<(), ReadError>(())
     })?;
-    Ok(events)
+    let complete = match events.last() {
+        Some(last) if events.len() == limit => last.rv,
+        _ => now,
+    };
+    Ok((events, complete))
 }
 
 /// Keeps the log within its bounds.

@@ -46,7 +46,7 @@ async fn list(storage: &Storage, at: Option<i64>, after: Option<&str>, limit: us
 
 async fn events(storage: &Storage, seen: i64) -> String {
     match storage.events_after("namespaces".into(), seen, 100).await {
-        Ok(events) => events
+        Ok((events, _)) => events
             .iter()
             .map(|e| {
                 assert_eq!(e.object()["metadata"]["resourceVersion"], e.rv.to_string());

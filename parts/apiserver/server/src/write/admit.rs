@@ -1,7 +1,7 @@
 //! Whether an object may be stored: metadata, schema, CEL rules, the kind's own code; all errors at once.
 
 use purlin_apiserver_schema::{
-    Scope, validate as validate_schema, validate_metadata, validate_metadata_update,
+    Scope, evaluate_rules, validate as validate_schema, validate_metadata, validate_metadata_update,
 };
 use serde_json::Value;
 
@@ -20,8 +20,7 @@ impl Writer {
         errors.extend(validate_schema(new, &version.schema, old));
         if errors.is_empty() {
             // Rules rest on the types that the schema promises.
-            let program = self.served.resource.program(self.served.index);
-            errors.extend(program.evaluate(new, old, self.api.clock.now()));
+            errors.extend(evaluate_rules(self.served.resource.program(self.served.index), new, old));
         }
         if errors.is_empty() {
             errors.extend((def.strategy.validate)(new, old));

@@ -34,7 +34,9 @@ pub(crate) async fn patch(call: &Call, served: &Served, part: Part, body: &[u8])
     let writer = call.writer(served)?;
     if let Patch::Apply(applied) = patch {
         if call.options.field_manager.is_empty() {
-            return Err(ApiError::bad_request("PatchOptions.meta.k8s.io \"\" is invalid: fieldManager: Required value: is required for apply patch"));
+            return Err(ApiError::bad_request(
+                "PatchOptions.meta.k8s.io \"\" is invalid: fieldManager: Required value: is required for apply patch",
+            ));
         }
         let applied = identified(call, served, applied)?;
         let given = applied["metadata"]["name"].as_str().unwrap_or_default();
@@ -48,7 +50,9 @@ pub(crate) async fn patch(call: &Call, served: &Served, part: Part, body: &[u8])
         return Ok(call.written(served, &written));
     }
     if call.options.force {
-        return Err(ApiError::bad_request("PatchOptions.meta.k8s.io \"\" is invalid: force: Forbidden: may not be specified for non-apply patch"));
+        return Err(ApiError::bad_request(
+            "PatchOptions.meta.k8s.io \"\" is invalid: force: Forbidden: may not be specified for non-apply patch",
+        ));
     }
     let changed = |old: &Value| match part {
         Part::Scale => scale::set(served, old, &patched(&patch, served, &scale::of(served, old))?),

@@ -91,13 +91,7 @@ impl Writer {
     }
 
     /// Merges an applied configuration; creates the object where there is none.
-    pub(crate) async fn apply(
-        &self,
-        key: &Key,
-        part: Part,
-        duplicates: &[String],
-        apply: Apply,
-    ) -> ApiResult<Written> {
+    pub(crate) async fn apply(&self, key: &Key, part: Part, duplicates: &[String], apply: Apply) -> ApiResult<Written> {
         let Apply { mut applied, force } = apply;
         let shaped = self.shape(&mut applied, duplicates)?;
         for _ in 0..TRIES {
@@ -107,19 +101,18 @@ impl Writer {
                     return Err(self.not_found(key));
                 }
                 if metadata(&applied, "uid").is_some_and(|uid| !uid.is_empty()) {
-                    return Err(ApiError::conflict(self.served.def(), &key.name, "uid mismatch: the provided object specified uid, and no existing object was found"));
+                    return Err(ApiError::conflict(
+                        self.served.def(),
+                        &key.name,
+                        "uid mismatch: the provided object specified uid, and no existing object was found",
+                    ));
                 }
                 let mut object = applied.clone();
                 object["metadata"]["name"] = (&*key.name).into();
                 return self.created(object, shaped, Some(force)).await;
             };
             let old = self.served.object(&stored.body);
-            let now = self.api.now();
-            let options = self.apply_options(part, force, &now);
-            let status = FieldSet::of_fields(&[&["status"]]);
-            let options = ApplyOptions { tracked: self.tracked(part, &status), ..options };
-            let merged = merge_applied(Some(&old), &applied, &self.served.version().schema, &options);
-            let mut new = merged.map_err(apply_error)?;
+            let mut new = self.merged(Some(&old), &applied, part, force)?;
             let mut warnings = shaped.clone();
             default(&mut new, &self.served.version().schema);
             self.confirm_identity(key, &old, &mut new)?;
@@ -183,7 +176,9 @@ impl Writer {
             remove(&mut object, "status");
         }
         if let Some(fields) = object["metadata"].as_object_mut() {
-            for field in ["selfLink", "deletionTimestamp", "deletionGracePeriodSeconds", "resourceVersion", "generation"] {
+            for field in
+                ["selfLink", "deletionTimestamp", "deletionGracePeriodSeconds", "resourceVersion", "generation"]
+            {
                 fields.shift_remove(field);
             }
             fields.insert("uid".to_owned(), Uuid::new_v4().to_string().into());
@@ -195,10 +190,7 @@ impl Writer {
         match applied {
             None => self.own(None, &mut object, Part::Main),
             Some(force) => {
-                let status = FieldSet::of_fields(&[&["status"]]);
-                let options = self.apply_options(Part::Main, force, &now);
-                let options = ApplyOptions { tracked: self.tracked(Part::Main, &status), ..options };
-                object = merge_applied(None, &object, &self.served.version().schema, &options).map_err(apply_error)?;
+                object = self.merged(None, &object, Part::Main, force)?;
                 default(&mut object, &self.served.version().schema);
             }
         }
@@ -208,11 +200,8 @@ impl Writer {
         let key = self.served.key(metadata(&object, "namespace"), &name);
         self.confirm_namespace_lives(&key)?;
         let draft = self.draft(&object)?;
-        let body = if self.dry_run {
-            self.preview(&object)
-        } else {
-            self.commit(key, Change::Create(draft)).await?.body
-        };
+        let body =
+            if self.dry_run { self.preview(&object) } else { self.commit(key, Change::Create(draft)).await?.body };
         reserved.keep();
         Ok(Written { body, created: true, deleted: false, warnings })
     }
@@ -339,15 +328,19 @@ impl Writer {
         own(old, new, &self.served.version().schema, &options);
     }
 
-    fn apply_options<'a>(&'a self, part: Part, force: bool, now: &'a str) -> ApplyOptions<'a> {
-        ApplyOptions {
+    /// What is there with an applied configuration merged in.
+    fn merged(&self, live: Option<&Value>, applied: &Value, part: Part, force: bool) -> ApiResult<Value> {
+        let (now, version) = (self.api.now(), self.served.api_version());
+        let status = FieldSet::of_fields(&[&["status"]]);
+        let options = ApplyOptions {
             manager: &self.manager,
             force,
-            api_version: self.served.api_version_str(),
+            api_version: &version,
             subresource: subresource(part),
-            now,
-            tracked: Tracked::All,
-        }
+            now: &now,
+            tracked: self.tracked(part, &status),
+        };
+        merge_applied(live, applied, &self.served.version().schema, &options).map_err(apply_error)
     }
 
     fn tracked<'a>(&self, part: Part, status: &'a FieldSet) -> Tracked<'a> {
