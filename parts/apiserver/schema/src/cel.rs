@@ -238,6 +238,27 @@ pub fn evaluate(program: &CelProgram, object: &Value, old: Option<&Value>) -> Ve
     evaluate_within(BUDGET, program, object, old)
 }
 
+/// Validates an object by its schema, then by its rules: these run only over an object whose types and sizes are good.
+pub fn validate_with_rules(
+    object: &Value,
+    schema: &Schema,
+    rules: &CelProgram,
+    old: Option<&Value>,
+) -> Vec<FieldError> {
+    let mut errors = crate::validate(object, schema, old);
+    let blocking = [Cause::Required, Cause::TooLong, Cause::TooMany, Cause::TypeInvalid];
+    if rules.is_empty() {
+        return errors;
+    }
+    if errors.iter().any(|error| blocking.contains(&error.cause)) {
+        let why = "some validation rules were not checked because the object was invalid; correct the existing errors to complete validation";
+        errors.push(FieldError::invalid("", Value::Null, why));
+    } else {
+        errors.extend(evaluate(rules, object, old));
+    }
+    errors
+}
+
 fn evaluate_within(budget: Budget, program: &CelProgram, object: &Value, old: Option<&Value>) -> Vec<FieldError> {
     let Some(root) = &program.root else { return Vec::new() };
     let run = || {

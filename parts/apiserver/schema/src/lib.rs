@@ -30,7 +30,7 @@ mod structural;
 mod tree;
 mod validate;
 
-pub use cel::{CelProgram, compile as compile_rules, evaluate as evaluate_rules};
+pub use cel::{CelProgram, compile as compile_rules, evaluate as evaluate_rules, validate_with_rules};
 pub use crd::{compare_versions, default_definition, definition, definition_update};
 pub use decode::{DecodeError, Decoded, Limits, decode_json, decode_yaml};
 pub use def::{

@@ -4,6 +4,7 @@
 //! (`allOf`, `anyOf`, `oneOf`, `not`) only restrict what is described outside of them. What concerns several levels
 //! at once stands in `structural`. Paths and words are those of apiextensions; nodes and nesting are bounded.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use indexmap::IndexMap;
@@ -52,7 +53,7 @@ impl Schema {
     /// Reads the `openAPIV3Schema` of a CustomResourceDefinition; `at` is its path in the definition, for errors.
     pub fn from_openapi(openapi: &Value, at: &str) -> Result<Schema, Vec<FieldError>> {
         let at = Path::prefix(at);
-        let mut parser = Parser { errors: Vec::new(), nodes: 0 };
+        let mut parser = Parser { errors: Vec::new(), nodes: 0, patterns: HashSet::new() };
         let schema = parser.node(openapi, &at, Place { level: Level::Root, depth: 0, in_meta: false });
         if parser.errors.is_empty() {
             structural::check(&schema, &at, &mut parser.errors);
@@ -86,6 +87,8 @@ impl Place {
 struct Parser {
     errors: Vec<FieldError>,
     nodes: usize,
+    /// Patterns that were found good: a schema repeats few of them often.
+    patterns: HashSet<Box<str>>,
 }
 
 impl Parser {
@@ -391,6 +394,7 @@ impl Parser {
             self.invalid(at, "multipleOf", node["multipleOf"].clone(), "must be greater than 0");
         }
         if let Some(pattern) = &checks.pattern
+            && self.patterns.insert(pattern.clone())
             && let Err(why) = crate::pattern::compile(pattern)
         {
             let why = format!("must be a valid regular expression, but isn't: {why}");

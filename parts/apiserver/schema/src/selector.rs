@@ -231,7 +231,8 @@ impl FieldSelector {
             let value = field.split('.').try_fold(object, |value, name| value.get(name));
             let is = match value {
                 Some(Value::String(text)) => text == wanted,
-                Some(value @ (Value::Number(_) | Value::Bool(_))) => value.to_string() == *wanted,
+                Some(Value::Bool(set)) => *wanted == if *set { "true" } else { "false" },
+                Some(Value::Number(number)) => *wanted == number.to_string(),
                 _ => wanted.is_empty(),
             };
             is == *equal

@@ -346,8 +346,8 @@ fn unique(items: &[Value], list: &ListType, at: &Path<'_>, errors: &mut Vec<Fiel
         ListType::Map(keys) => {
             let mut seen = HashSet::with_capacity(items.len());
             for (i, item) in items.iter().enumerate() {
-                let key = |name: &Box<str>| item.get(&**name).map(|value| (name.to_string(), value.clone()));
-                let key = Value::Object(keys.iter().filter_map(key).collect());
+                let field = |name: &str| item.get(name).map(|value| (name.to_owned(), value.clone()));
+                let key = Value::Object(keys.iter().filter_map(|name| field(name)).collect());
                 if !seen.insert(canonical(&key)) {
                     report(i, &key);
                 }

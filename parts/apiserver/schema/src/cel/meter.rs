@@ -1,7 +1,7 @@
 //! The budget of CEL: every expression is rewritten so that its evaluation pays for what it does.
 //!
 //! The cel crate counts nothing. So, when a rule is compiled, each operation of its tree is wrapped in a call of
-//! `@pay`, which charges one unit and the size of the operation's result, and each turn of a loop asks `@turn` first.
+//! `@pay`, which charges one unit and half the size of the operation's result, and each turn of a loop asks `@turn` first.
 //! The charges follow what the interpreter copies: it clones what it selects. Functions whose work is more than
 //! linear in what they are given (`replace`, `join`, `sets.*`, `distinct`, `matches`, `lists.range`) are our own,
 //! and charge before they work. When the budget is spent all of these fail, and the result is void, whatever it is.
@@ -52,11 +52,12 @@ fn charge(units: u64) -> Result<()> {
     if left == 0 { Err(ExecutionError::function_error("budget", "spent")) } else { Ok(()) }
 }
 
-/// The size of a value in units of charge: an eighth of its nodes and of its text's words.
+/// What a value costs: half of its size. All that is alive at once has been paid for, so memory is bounded as well.
 fn weigh(value: &Value) -> u64 {
-    1 + measure(value) / 8
+    1 + measure(value) / 2
 }
 
+/// The nodes of a value and 16 bytes each of its texts.
 fn measure(value: &Value) -> u64 {
     match value {
         Value::List(items) => 1 + items.iter().map(measure).sum::<u64>(),
@@ -87,7 +88,7 @@ pub(crate) fn compile(text: &str) -> std::result::Result<Metered, String> {
         format!("compilation failed: {}", words.lines().next().unwrap_or("syntax error"))
     })?;
     let scope = vec!["self".to_owned(), "oldSelf".to_owned()];
-    let mut meter = Meter { scope, uses_old: false, deepest: 0 };
+    let mut meter = Meter { scope, lists: Vec::new(), uses_old: false, deepest: 0 };
     let expr = meter.walk(parsed, 0)?;
     Ok(Metered { expr, uses_old: meter.uses_old, depth: meter.deepest })
 }
@@ -95,6 +96,8 @@ pub(crate) fn compile(text: &str) -> std::result::Result<Metered, String> {
 /// Rewrites one expression.
 struct Meter {
     scope: Vec<String>,
+    /// The lists that loops around build.
+    lists: Vec<String>,
     uses_old: bool,
     deepest: usize,
 }
@@ -166,6 +169,15 @@ impl Meter {
             call.args = args.into_iter().map(|arg| self.walk(arg, depth)).collect::<std::result::Result<_, _>>()?;
             return Ok((Expr::Call(call), false));
         }
+        if call.func_name == operators::ADD
+            && let [IdedExpr { expr: Expr::Ident(list), .. }, _] = call.args.as_slice()
+            && self.lists.contains(list)
+        {
+            let args = std::mem::take(&mut call.args);
+            call.args = args.into_iter().map(|arg| self.walk(arg, depth)).collect::<std::result::Result<_, _>>()?;
+            let grown = IdedExpr { id: 0, expr: Expr::Call(call) };
+            return Ok((self::call("@grow", vec![grown]).expr, false));
+        }
         let indexed =
             [operators::INDEX, operators::OPT_INDEX, operators::OPT_SELECT].contains(&call.func_name.as_str());
         let mut qualified = None;
@@ -216,10 +228,12 @@ impl Meter {
         let outer = self.scope.len();
         self.scope.push(loop_.accu_var.clone());
         self.scope.push(loop_.iter_var.clone());
+        self.lists.push(loop_.accu_var.clone());
         let condition = self.walk(loop_.loop_cond, depth)?;
         let turn = call("@turn", vec![]);
         loop_.loop_cond = call(operators::LOGICAL_AND, vec![turn, condition]);
         loop_.loop_step = self.walk(loop_.loop_step, depth)?;
+        self.lists.pop();
         self.scope.truncate(outer + 1);
         loop_.result = self.walk(loop_.result, depth)?;
         self.scope.truncate(outer);
@@ -283,6 +297,11 @@ fn base() -> Context<'static> {
     base.add_function("type", |value: Value| -> Result<Value> {
         Ok(Value::String(Arc::new(format!("type {}", type_name(&value)))))
     });
+    // A loop that makes its list longer copies it each time, and keeps only the last.
+    base.add_function("@grow", |value: Value| -> Result<Value> {
+        charge(1 + measure(&value) / 16)?;
+        Ok(value)
+    });
     base.add_function("@turn", || -> Result<Value> {
         charge(1)?;
         Ok(Value::Bool(true))
@@ -301,7 +320,7 @@ fn base() -> Context<'static> {
     base.add_function("distinct", |This(items): This<Arc<Vec<Value>>>| -> Result<Value> {
         let mut out: Vec<Value> = Vec::new();
         for item in items.iter() {
-            charge(out.len() as u64 / 8 + weigh(item))?;
+            charge(out.len() as u64 / 2 + weigh(item))?;
             if !out.contains(item) {
                 out.push(item.clone());
             }
@@ -316,7 +335,7 @@ fn base() -> Context<'static> {
     });
     base.add_function("sets.intersects", |a: Arc<Vec<Value>>, b: Arc<Vec<Value>>| -> Result<Value> {
         for item in a.iter() {
-            charge(b.len() as u64 / 8 + weigh(item))?;
+            charge(b.len() as u64 / 2 + weigh(item))?;
             if b.contains(item) {
                 return Ok(Value::Bool(true));
             }
@@ -328,7 +347,7 @@ fn base() -> Context<'static> {
 
 fn within(some: &[Value], all: &[Value]) -> Result<bool> {
     for item in some {
-        charge(all.len() as u64 / 8 + weigh(item))?;
+        charge(all.len() as u64 / 2 + weigh(item))?;
         if !all.contains(item) {
             return Ok(false);
         }
@@ -338,7 +357,7 @@ fn within(some: &[Value], all: &[Value]) -> Result<bool> {
 
 /// Charges for something of this size before it is built.
 fn built(size: u64) -> Result<u64> {
-    charge(1 + size / 8)?;
+    charge(1 + size / 2)?;
     if size > MAX_BUILT as u64 {
         return Err(ExecutionError::function_error("budget", "the result would be too large"));
     }
@@ -354,7 +373,8 @@ fn with_regex<T>(pattern: &str, length: usize, run: impl FnOnce(&Regex) -> T) ->
     charge(1 + length as u64 / 64)?;
     PATTERNS.with_borrow_mut(|patterns| {
         if !patterns.contains_key(pattern) {
-            charge(200 + pattern.len() as u64)?;
+            // Some milliseconds at most, by the bound on a compiled pattern.
+            charge(5_000)?;
             let regex = crate::pattern::compile(pattern).map_err(|why| {
                 ExecutionError::function_error("matches", format!("'{pattern}' not a valid regex: {why}"))
             })?;

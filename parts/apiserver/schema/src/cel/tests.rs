@@ -114,6 +114,19 @@ fn old_values_are_found_by_name_and_key() {
 }
 
 #[test]
+fn rules_wait_for_good_types() {
+    let schema = ruled(json!({"type": "integer", "maximum": 9}), json!({"rule": "self < 3", "message": "m"}));
+    let program = compile(&schema).unwrap();
+    let of = |value: Value| -> Vec<String> {
+        validate_with_rules(&json!({"f": value}), &schema, &program, None).iter().map(ToString::to_string).collect()
+    };
+    assert_eq!(of(json!(2)), Vec::<String>::new());
+    assert_eq!(of(json!(10)).len(), 2);
+    let wrong = of(json!("x"));
+    assert!(wrong.len() == 2 && wrong[1].contains("some validation rules were not checked"), "{wrong:?}");
+}
+
+#[test]
 fn what_did_not_change_is_tolerated() {
     let schema = ruled(json!({"type": "integer"}), json!({"rule": "self < 3"}));
     assert_eq!(errors(&schema, json!(5), Some(json!(5))), Vec::<String>::new());
