@@ -6,8 +6,9 @@
 //! those of apiextensions. Each rule has a budget, and so has each object; see `meter` for how it is spent.
 //! A panic inside the cel crate (it has some for odd expressions) refuses the object instead of ending the task.
 //!
-//! Not as in Kubernetes: no static types, so a misspelt field is refused when the rule runs (`no such key`) and not
-//! when the definition is written; `==` and `+` of sets and map lists are those of plain lists; no static cost.
+//! Not as in Kubernetes: no static types but the names of fields below `self`, so that other type errors show when a
+//! rule runs and not when the definition is written; `==` and `+` of sets and map lists are those of plain lists;
+//! no static estimate of costs, since the budget holds while a rule runs.
 
 mod meter;
 mod value;
@@ -21,7 +22,7 @@ use serde_json::{Value, json};
 
 use self::meter::Metered;
 use crate::path::Path;
-use crate::validate::{counterpart, shown};
+use crate::validate::{OldItems, shown};
 use crate::{Cause, FieldError, ListType, Rule, RuleReason, Schema, Type};
 
 /// Units that may be spent.
@@ -169,7 +170,7 @@ fn rule(
             Err(format!("the expression has {} bytes and may have {MAX_EXPRESSION}", text.len()))
         } else {
             // The parser and the probing of functions are the cel crate's.
-            catch_unwind(|| meter::compile(text))
+            catch_unwind(AssertUnwindSafe(|| meter::compile(text, schema)))
                 .unwrap_or_else(|_| Err("the expression cannot be compiled: simplify it".to_owned()))
         };
         compiled
@@ -308,10 +309,9 @@ impl Run {
             }
             Value::Array(items) => {
                 let Some(below) = &node.items else { return };
-                let old = old.and_then(Value::as_array);
+                let old = OldItems::of(old, &node.schema.list);
                 for (i, item) in items.iter().enumerate() {
-                    let old = old.and_then(|old| counterpart(item, old, &node.schema.list));
-                    self.node(below, item, old, &at.index(i));
+                    self.node(below, item, old.find(item), &at.index(i));
                 }
             }
             _ => {}

@@ -85,10 +85,32 @@ pub fn decode_yaml(bytes: &[u8], limits: &Limits) -> Result<Decoded, DecodeError
         DecodeError::Syntax {
             line: place.map_or(0, |p| number(p.line())),
             column: place.map_or(0, |p| number(p.column())),
-            message: error.without_snippet().to_string(),
+            message: yaml_message(error.without_snippet(), limits),
         }
     })?;
     Ok(Decoded { value, duplicates: state.into_inner().duplicates })
+}
+
+/// What the parser found wrong; where it met a limit, which one and what to do.
+fn yaml_message(error: &serde_saphyr::Error, limits: &Limits) -> String {
+    use serde_saphyr::{Error, budget::BudgetBreach};
+    match error {
+        Error::MultipleDocuments { .. } | Error::Budget { breach: BudgetBreach::Documents { .. }, .. } => {
+            "there is more than one document: send one object at a time".to_owned()
+        }
+        Error::Budget { breach: BudgetBreach::Depth { .. }, .. } => {
+            let limit = limits.depth.min(PARSER_DEPTH);
+            format!("nested more than {limit} levels deep: make the object flatter")
+        }
+        Error::Budget { .. } => {
+            "the document has more values, anchors or aliases than are read: write less, or send JSON".to_owned()
+        }
+        other => {
+            let text = other.to_string();
+            let end = text.rfind(" at line ").unwrap_or(text.len());
+            text[..end].to_owned()
+        }
+    }
 }
 
 fn check_size(bytes: &[u8], limits: &Limits) -> Result<(), DecodeError> {
@@ -358,7 +380,8 @@ mod tests {
 
     #[test]
     fn yaml_is_one_document_with_a_place_for_errors() {
-        assert!(yaml_of("a: 1\n---\nb: 2\n").is_err());
+        let error = yaml_of("a: 1\n---\nb: 2\n").unwrap_err().to_string();
+        assert!(error.ends_with("there is more than one document: send one object at a time"), "{error}");
         let error = yaml_of("a: 1\nb: [1\n").unwrap_err();
         assert!(matches!(error, DecodeError::Syntax { line: 2 | 3, .. }), "{error:?}");
         assert!(matches!(decode_yaml(&[0xff], &Limits::default()), Err(DecodeError::NotUtf8 { offset: 0 })));

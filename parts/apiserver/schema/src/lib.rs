@@ -5,7 +5,11 @@
 //! pure function over [`serde_json::Value`]: no I/O, no clock, no store.
 //!
 //! The object's way through this crate on a write:
-//! `decode` (JSON or YAML, duplicates and depth) -> `prune` (unknown fields, reported) -> `default` -> `validate` -> `cel`.
+//! [`decode_json`] or [`decode_yaml`] (duplicates and depth) -> [`prune`] (unknown fields, reported) -> [`default`] ->
+//! [`validate_metadata`] -> [`validate_with_rules`] (schema, then CEL).
+//!
+//! A CustomResourceDefinition's: [`default_definition`] -> [`definition`] or [`definition_update`], which give the
+//! [`ResourceDef`] -> [`compile_rules`] once a version, kept by the caller.
 
 mod cel;
 mod crd;

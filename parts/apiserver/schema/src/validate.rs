@@ -4,11 +4,12 @@
 //! is not refused for what it was before (ratcheting): list items are matched by their map keys, all else by name.
 //! The number of errors and the size of the values shown in them are bounded.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::fmt::Write as _;
 
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
+use crate::meta_schema::object_meta;
 use crate::path::Path;
 use crate::{Cause, Checks, FieldError, Format, ListType, Schema, Type};
 
@@ -50,6 +51,9 @@ fn node(value: &Value, schema: &Schema, old: Option<&Value>, at: &Path<'_>, erro
                     push(errors, FieldError::required(at.field(name).to_string(), ""));
                 }
             }
+            if schema.embedded {
+                embedded(fields, at, errors);
+            }
             for (name, value) in fields {
                 let below = schema.properties.get(name.as_str()).or(schema.additional.as_ref());
                 if let Some(below) = below {
@@ -59,11 +63,11 @@ fn node(value: &Value, schema: &Schema, old: Option<&Value>, at: &Path<'_>, erro
             }
         }
         Value::Array(items) => {
-            let old = old.and_then(Value::as_array);
-            for (i, item) in items.iter().enumerate() {
-                let Some(below) = &schema.items else { break };
-                let old = old.and_then(|old| counterpart(item, old, &schema.list));
-                node(item, below, old, &at.index(i), errors);
+            if let Some(below) = &schema.items {
+                let old = OldItems::of(old, &schema.list);
+                for (i, item) in items.iter().enumerate() {
+                    node(item, below, old.find(item), &at.index(i), errors);
+                }
             }
             unique(items, &schema.list, at, errors);
         }
@@ -71,13 +75,54 @@ fn node(value: &Value, schema: &Schema, old: Option<&Value>, at: &Path<'_>, erro
     }
 }
 
-/// The item of the old list that is the same item as this one: by its keys, else by its value.
-pub(crate) fn counterpart<'a>(item: &Value, old: &'a [Value], list: &ListType) -> Option<&'a Value> {
-    match list {
-        ListType::Map(keys) => old.iter().find(|old| keys.iter().all(|key| old.get(&**key) == item.get(&**key))),
-        ListType::Set => old.iter().find(|old| *old == item),
-        ListType::Atomic => None,
+/// What an embedded resource has, though its schema need not say so.
+fn embedded(fields: &Map<String, Value>, at: &Path<'_>, errors: &mut Vec<FieldError>) {
+    for name in ["apiVersion", "kind"] {
+        let at = at.field(name).to_string();
+        match fields.get(name) {
+            None => push(errors, FieldError::required(at, "")),
+            Some(value) if value == "" => push(errors, FieldError::invalid(at, json!(""), "must not be empty")),
+            Some(_) => {}
+        }
     }
+    if let Some(metadata) = fields.get("metadata") {
+        node(metadata, object_meta(), None, &at.field("metadata"), errors);
+    }
+}
+
+/// The items of an old list by what identifies them, so that each is found in one step.
+pub(crate) struct OldItems<'a> {
+    items: HashMap<String, &'a Value>,
+    list: &'a ListType,
+}
+
+impl<'a> OldItems<'a> {
+    /// Items of an atomic list are not told apart: none of them is found.
+    pub(crate) fn of(old: Option<&'a Value>, list: &'a ListType) -> Self {
+        let old = old.and_then(Value::as_array).filter(|_| *list != ListType::Atomic);
+        // The first of two equal ones wins, as in a search from the front.
+        let items = old.into_iter().flatten().rev().map(|item| (identity(item, list), item)).collect();
+        OldItems { items, list }
+    }
+
+    /// The old item that is the same item as this one.
+    pub(crate) fn find(&self, item: &Value) -> Option<&'a Value> {
+        if self.items.is_empty() { None } else { self.items.get(&identity(item, self.list)).copied() }
+    }
+}
+
+/// What tells an item from the others: its map keys, or the whole of it.
+fn identity(item: &Value, list: &ListType) -> String {
+    match list {
+        ListType::Map(keys) => canonical(&key_of(item, keys)),
+        ListType::Set | ListType::Atomic => canonical(item),
+    }
+}
+
+/// The map keys of an item, as an object.
+fn key_of(item: &Value, keys: &[Box<str>]) -> Value {
+    let field = |name: &str| item.get(name).map(|value| (name.to_owned(), value.clone()));
+    Value::Object(keys.iter().filter_map(|name| field(name)).collect())
 }
 
 /// The type that the schema wants, where the value has another one.
@@ -346,8 +391,7 @@ fn unique(items: &[Value], list: &ListType, at: &Path<'_>, errors: &mut Vec<Fiel
         ListType::Map(keys) => {
             let mut seen = HashSet::with_capacity(items.len());
             for (i, item) in items.iter().enumerate() {
-                let field = |name: &str| item.get(name).map(|value| (name.to_owned(), value.clone()));
-                let key = Value::Object(keys.iter().filter_map(|name| field(name)).collect());
+                let key = key_of(item, keys);
                 if !seen.insert(canonical(&key)) {
                     report(i, &key);
                 }
@@ -540,6 +584,21 @@ mod tests {
             &[
                 r#"spec.n: Invalid value: "": "spec.n" must validate at least one schema (anyOf)"#,
                 "spec.n: Invalid value: 5: spec.n in body should be less than or equal to 3",
+            ],
+        );
+    }
+
+    #[test]
+    fn embedded_resources_say_what_they_are() {
+        let raw = json!({"t": {"type": "object", "x-kubernetes-embedded-resource": true,
+            "x-kubernetes-preserve-unknown-fields": true}});
+        check(raw.clone(), json!({"t": {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "a"}, "x": 1}}), &[]);
+        check(
+            raw,
+            json!({"t": {"kind": "Pod", "metadata": {"name": 1}}}),
+            &[
+                "spec.t.apiVersion: Required value",
+                r#"spec.t.metadata.name: Invalid value: "integer": spec.t.metadata.name in body must be of type string: "integer""#,
             ],
         );
     }

@@ -18,6 +18,9 @@ use kube_cel::cel::parser::Parser;
 use kube_cel::cel::{Context, ExecutionError};
 use regex::Regex;
 
+use super::value::escape;
+use crate::{Schema, Type};
+
 type Result<T> = std::result::Result<T, ExecutionError>;
 
 /// How deeply the tree of a rule may be nested: evaluation recurses.
@@ -81,20 +84,22 @@ pub(crate) struct Metered {
     pub(crate) depth: usize,
 }
 
-/// Compiles an expression over `self` and `oldSelf`, and rewrites it.
-pub(crate) fn compile(text: &str) -> std::result::Result<Metered, String> {
+/// Compiles an expression over `self` and `oldSelf`, values of this schema, and rewrites it.
+pub(crate) fn compile(text: &str, schema: &Schema) -> std::result::Result<Metered, String> {
     let parsed = Parser::default().enable_optional_syntax(true).parse(text).map_err(|errors| {
         let words = errors.to_string();
         format!("compilation failed: {}", words.lines().next().unwrap_or("syntax error"))
     })?;
     let scope = vec!["self".to_owned(), "oldSelf".to_owned()];
-    let mut meter = Meter { scope, lists: Vec::new(), uses_old: false, deepest: 0 };
+    let mut meter = Meter { schema, scope, lists: Vec::new(), uses_old: false, deepest: 0 };
     let expr = meter.walk(parsed, 0)?;
     Ok(Metered { expr, uses_old: meter.uses_old, depth: meter.deepest })
 }
 
 /// Rewrites one expression.
-struct Meter {
+struct Meter<'s> {
+    /// What `self` is.
+    schema: &'s Schema,
     scope: Vec<String>,
     /// The lists that loops around build.
     lists: Vec<String>,
@@ -102,7 +107,7 @@ struct Meter {
     deepest: usize,
 }
 
-impl Meter {
+impl Meter<'_> {
     fn walk(&mut self, expr: IdedExpr, depth: usize) -> std::result::Result<IdedExpr, String> {
         if depth > MAX_DEPTH {
             return Err(format!(
@@ -127,6 +132,7 @@ impl Meter {
             Expr::Call(call) => self.call(call, depth)?,
             Expr::Select(mut select) => {
                 let test = select.test;
+                self.known_field(&select.operand, &select.field)?;
                 *select.operand = self.walk(*select.operand, depth)?;
                 (Expr::Select(select), !test)
             }
@@ -143,6 +149,32 @@ impl Meter {
         };
         let expr = IdedExpr { id, expr };
         Ok(if pays { pay(expr) } else { expr })
+    }
+
+    /// Refuses a field that the schema of its object does not have, where both are known.
+    fn known_field(&self, operand: &IdedExpr, field: &str) -> std::result::Result<(), String> {
+        let Some(schema) = self.schema_of(operand) else { return Ok(()) };
+        let open = schema.ty != Type::Object || schema.preserve_unknown || schema.additional.is_some();
+        let implied = matches!(field, "apiVersion" | "kind" | "metadata");
+        if open || implied || schema.properties.keys().any(|name| escape(name) == field) {
+            return Ok(());
+        }
+        Err(format!("undefined field '{field}'"))
+    }
+
+    /// The schema of a plain chain of fields that begins with `self`.
+    fn schema_of(&self, expr: &IdedExpr) -> Option<&Schema> {
+        match &expr.expr {
+            Expr::Ident(name) if name == "self" && self.scope.iter().filter(|v| *v == "self").count() == 1 => {
+                Some(self.schema)
+            }
+            Expr::Select(select) if !select.test => {
+                let schema = self.schema_of(&select.operand)?;
+                let (_, below) = schema.properties.iter().find(|(name, _)| escape(name) == select.field)?;
+                Some(below)
+            }
+            _ => None,
+        }
     }
 
     /// Operands that are copied or compared whole: names pay too.

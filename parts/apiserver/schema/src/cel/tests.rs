@@ -148,7 +148,7 @@ fn refusals_name_the_field_the_reason_and_the_message() {
         (json!({"message": "m", "reason": "FieldValueForbidden"}), "f: Forbidden: m"),
         (json!({"message": "m", "reason": "FieldValueRequired"}), "f: Required value: m"),
         (json!({"message": "m", "messageExpression": "'got ' + string(self.a)"}), "f: Invalid value: got 7"),
-        (json!({"message": "m", "messageExpression": "self.nothing"}), "f: Invalid value: m"),
+        (json!({"message": "m", "messageExpression": "self.m['nothing']"}), "f: Invalid value: m"),
     ] {
         assert_eq!(errors(&rule(extra), json!({"a": 7}), None), [expected]);
     }
@@ -172,6 +172,11 @@ fn broken_rules_are_refused_with_the_definition() {
         "properties[f].x-kubernetes-validations[0].rule: Invalid value: \"self ==\": compilation failed",
     );
     refused(text.clone(), json!({"rule": "slef == 'a'"}), "undeclared reference to 'slef'");
+    refused(
+        json!({"type": "object", "properties": {"a-b": {"type": "object", "properties": {"c": {"type": "string"}}}}}),
+        json!({"rule": "has(self.a__dash__b.c) && self.a__dash__b.d == 'x'"}),
+        "undefined field 'd'",
+    );
     refused(text.clone(), json!({"rule": "self.nofunc()"}), "undeclared reference to 'nofunc'");
     refused(text.clone(), json!({"rule": "Foo{a: 1} == self"}), "literals are not supported");
     refused(text.clone(), json!({"rule": "true", "messageExpression": "1 +"}), "messageExpression");
