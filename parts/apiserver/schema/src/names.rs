@@ -9,9 +9,9 @@ pub enum NameForm {
     /// RFC 1123 subdomain: the default.
     #[default]
     Subdomain,
-    /// RFC 1123 label: namespaces, and services from 1.34 on.
+    /// RFC 1123 label: namespaces.
     Label,
-    /// RFC 1035 label: starts with a letter.
+    /// RFC 1035 label, which starts with a letter: services.
     Label1035,
     /// What can stand in a path: RBAC objects (`system:node`).
     PathSegment,

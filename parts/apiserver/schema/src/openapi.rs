@@ -635,6 +635,8 @@ fn is_int_or_string(branches: &[Value]) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[track_caller]
@@ -773,5 +775,58 @@ mod tests {
         }
         let errors = Schema::from_openapi(&node, "").unwrap_err();
         assert!(errors[0].to_string().contains("nested 64 levels"), "{errors:?}");
+    }
+
+    /// JSON whose names are often keywords.
+    fn any_schema() -> impl Strategy<Value = Value> {
+        let words = || proptest::sample::select(&VALUE_KEYWORDS[..]).prop_map(str::to_owned);
+        let structure = proptest::sample::select(vec![
+            "type",
+            "properties",
+            "items",
+            "additionalProperties",
+            "required",
+            "default",
+            "nullable",
+            "metadata",
+            "x-kubernetes-list-type",
+            "x-kubernetes-list-map-keys",
+            "x-kubernetes-validations",
+            "rule",
+            "x-kubernetes-int-or-string",
+            "x-kubernetes-preserve-unknown-fields",
+            "x-kubernetes-embedded-resource",
+        ]);
+        let text = proptest::sample::select(vec!["object", "array", "string", "integer", "map", "set", "a", "self"]);
+        let leaf = prop_oneof![
+            text.prop_map(|t| json!(t)),
+            any::<bool>().prop_map(|b| json!(b)),
+            any::<i32>().prop_map(|n| json!(n)),
+            Just(json!({"type": "string"})),
+        ];
+        let names = prop_oneof![structure.prop_map(str::to_owned), words(), "[a-c]"];
+        leaf.prop_recursive(5, 60, 6, move |inner| {
+            prop_oneof![
+                proptest::collection::vec(inner.clone(), 0..4).prop_map(Value::Array),
+                proptest::collection::vec((names.clone(), inner), 0..6)
+                    .prop_map(|f| Value::Object(f.into_iter().collect())),
+            ]
+        })
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(300))]
+
+        #[test]
+        fn no_schema_can_panic(schema in any_schema(), value in crate::fixture::any_value()) {
+            let node = json!({"type": "object", "properties": {"a": schema}});
+            if let Ok(schema) = Schema::from_openapi(&node, "at") {
+                let mut value = json!({"a": value});
+                crate::prune(&mut value, &schema);
+                crate::default(&mut value, &schema);
+                validate::validate(&value, &schema, None);
+                let _ = schema.to_openapi(crate::OpenApi::V3);
+            }
+        }
     }
 }

@@ -86,6 +86,18 @@ pub(crate) struct Metered {
 
 /// Compiles an expression over `self` and `oldSelf`, values of this schema, and rewrites it.
 pub(crate) fn compile(text: &str, schema: &Schema) -> std::result::Result<Metered, String> {
+    // Deep brackets cost the parser time before it refuses them.
+    let nested = text.bytes().scan(0usize, |open, byte| {
+        match byte {
+            b'(' | b'[' | b'{' => *open += 1,
+            b')' | b']' | b'}' => *open = open.saturating_sub(1),
+            _ => {}
+        }
+        Some(*open)
+    });
+    if nested.max().unwrap_or_default() > MAX_DEPTH {
+        return Err(too_deep());
+    }
     let parsed = Parser::default().enable_optional_syntax(true).parse(text).map_err(|errors| {
         let words = errors.to_string();
         format!("compilation failed: {}", words.lines().next().unwrap_or("syntax error"))
@@ -94,6 +106,10 @@ pub(crate) fn compile(text: &str, schema: &Schema) -> std::result::Result<Metere
     let mut meter = Meter { schema, scope, lists: Vec::new(), uses_old: false, deepest: 0 };
     let expr = meter.walk(parsed, 0)?;
     Ok(Metered { expr, uses_old: meter.uses_old, depth: meter.deepest })
+}
+
+fn too_deep() -> String {
+    format!("the expression is nested more than {MAX_DEPTH} levels deep: split it into several rules")
 }
 
 /// Rewrites one expression.
@@ -110,9 +126,7 @@ struct Meter<'s> {
 impl Meter<'_> {
     fn walk(&mut self, expr: IdedExpr, depth: usize) -> std::result::Result<IdedExpr, String> {
         if depth > MAX_DEPTH {
-            return Err(format!(
-                "the expression is nested more than {MAX_DEPTH} levels deep: split it into several rules"
-            ));
+            return Err(too_deep());
         }
         self.deepest = self.deepest.max(depth);
         let id = expr.id;

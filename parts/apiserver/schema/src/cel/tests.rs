@@ -1,3 +1,5 @@
+use proptest::prelude::*;
+
 use super::*;
 use crate::fixture::{schema, widget};
 use crate::{default_definition, definition};
@@ -195,6 +197,23 @@ fn broken_rules_are_refused_with_the_definition() {
 }
 
 #[test]
+fn no_nesting_overflows_the_parser() {
+    for rule in [
+        format!("{}true{}", "(".repeat(4900), ")".repeat(4900)),
+        format!("{}1{} == 1", "[".repeat(4900), "]".repeat(4900)),
+        format!("{}true", "!".repeat(9000)),
+        format!("{}1 == 1", "-".repeat(9000)),
+        format!("{}true", "true?true:".repeat(900)),
+        format!("{}true", "true&&".repeat(1600)),
+        format!("self{} == 1", "[0]".repeat(3000)),
+        format!("{}true{}", "[1].all(x,".repeat(900), ")".repeat(900)),
+    ] {
+        // What matters is that there is an answer.
+        let _ = check(&ruled(json!({"type": "array", "items": {"type": "string"}}), json!({"rule": rule})), "");
+    }
+}
+
+#[test]
 fn any_rule_fits_a_worker_stack() {
     // Chains around the bound up to which the caller's stack is used, and the deepest there is.
     for n in [SHALLOW - 2, SHALLOW, 60] {
@@ -231,4 +250,16 @@ fn expensive_rules_run_out_of_budget() {
 fn a_panic_of_the_interpreter_refuses() {
     let schema = ruled(json!({"type": "integer"}), json!({"rule": "-self > 0 || self % -1 == 0 || self / -1 > 0"}));
     let _ = errors(&schema, json!(i64::MIN), None);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(150))]
+
+    #[test]
+    fn no_expression_can_end_the_process(rule in "(self|oldSelf|[a-c]|[0-9]|'x'|\\.|[-+*/%!<>=?:&|()\\[\\]{}, ]|all|map|has|size|matches|in){0,14}") {
+        let schema = ruled(json!({"type": "string"}), json!({"rule": format!("true || {rule}")}));
+        if let Ok(program) = compile(&schema) {
+            evaluate(&program, &json!({"f": "x"}), Some(&json!({"f": "y"})));
+        }
+    }
 }
