@@ -71,16 +71,29 @@ pub(super) fn set_order(
         check_order(wanted, &order, merge_key)?;
     }
     patch.shift_remove(field);
-    let server_order = positions(&keyed(live.clone().unwrap_or_default(), merge_key)?);
+    let server = keyed(live.clone().unwrap_or_default(), merge_key)?;
     let merged = match (live, wanted) {
         (Some(live), None) => live,
         (Some(live), Some(wanted)) if meta.merges_list() => merge(live, wanted, meta)?,
         (Some(_), Some(wanted)) => wanted,
         (None, wanted) => wanted.unwrap_or_default().into_iter().filter_map(without_directives).collect(),
     };
-    let merged = ordered(keyed(merged, merge_key)?, &positions(&order), &server_order);
-    original.insert(field.to_owned(), Value::Array(merged));
+    let merged = keyed(merged, merge_key)?;
+    let server_order = after_deletions(&server, &merged);
+    original.insert(field.to_owned(), Value::Array(ordered(merged, &positions(&order), &server_order)));
     Ok(())
+}
+
+/// The object's order, in which new items took the places at the end that deleted items left: so do they upstream.
+fn after_deletions(server: &Keyed, merged: &Keyed) -> BTreeMap<PathValue, usize> {
+    let (was, is) = (positions(server), positions(merged));
+    let kept = server.iter().map(|(key, _)| key).filter(|key| is.contains_key(key));
+    let added = merged.iter().map(|(key, _)| key).filter(|key| !was.contains_key(key));
+    let mut out = BTreeMap::new();
+    for (place, key) in kept.chain(added).take(server.len()).enumerate() {
+        out.entry(key.clone()).or_insert(place);
+    }
+    out
 }
 
 /// Does what `$deleteFromPrimitiveList/field` says.
