@@ -16,6 +16,9 @@ pub const MAX_OPERATIONS: usize = 10_000;
 /// How many nodes and bytes of strings all `copy` operations of a patch may add.
 const MAX_COPIED: usize = 3 * 1024 * 1024;
 
+/// How many items of lists and nodes of moved values all operations of a patch may touch.
+const MAX_TOUCHED: usize = 64 * 1024 * 1024;
+
 /// Applies a JSON patch. Nothing is changed when one operation fails.
 pub fn apply_json_patch(obj: &Value, patch: &[u8]) -> Result<Value, PatchError> {
     let Patch(operations) =
@@ -27,12 +30,12 @@ pub fn apply_json_patch(obj: &Value, patch: &[u8]) -> Result<Value, PatchError> 
         )));
     }
     let mut doc = obj.clone();
-    let mut copied = 0;
+    let mut growth = Growth::default();
     for (index, operation) in operations.iter().enumerate() {
         if is_absence_test(&doc, operation) {
             continue;
         }
-        check_growth(&doc, operation, &mut copied)?;
+        growth.check(&doc, operation)?;
         patch_unsafe(&mut doc, std::slice::from_ref(operation)).map_err(|e| {
             PatchError::Unprocessable(format!(
                 "{} operation {index} failed at path {:?}: {}",
@@ -60,27 +63,56 @@ fn is_absence_test(doc: &Value, operation: &PatchOperation) -> bool {
     matches!(operation, PatchOperation::Test(test) if test.value.is_null() && doc.pointer(test.path.as_str()).is_none())
 }
 
-/// Refuses an operation that would make the object too deep, or copy too much.
-fn check_growth(doc: &Value, operation: &PatchOperation, copied: &mut usize) -> Result<(), PatchError> {
-    let (path, value) = match operation {
-        PatchOperation::Add(op) => (&op.path, Some(&op.value)),
-        PatchOperation::Replace(op) => (&op.path, Some(&op.value)),
-        PatchOperation::Move(op) => (&op.path, doc.pointer(op.from.as_str())),
-        PatchOperation::Copy(op) => {
-            let source = doc.pointer(op.from.as_str());
-            *copied = copied.saturating_add(source.map_or(0, size));
-            (&op.path, source)
+/// What the operations so far have cost.
+#[derive(Default)]
+struct Growth {
+    copied: usize,
+    touched: usize,
+}
+
+impl Growth {
+    /// Refuses an operation that would make the object too deep, copy too much, or take too long.
+    fn check(&mut self, doc: &Value, operation: &PatchOperation) -> Result<(), PatchError> {
+        // Items are shifted by what is added or removed before them.
+        self.touched = self.touched.saturating_add(siblings(doc, operation.path()));
+        let (path, below) = match operation {
+            PatchOperation::Add(op) => (&op.path, depth(&op.value)),
+            PatchOperation::Replace(op) => (&op.path, depth(&op.value)),
+            PatchOperation::Move(op) => {
+                let source = doc.pointer(op.from.as_str());
+                self.touched = self.touched.saturating_add(siblings(doc, &op.from) + source.map_or(0, size));
+                (&op.path, source.map_or(0, depth))
+            }
+            PatchOperation::Copy(op) => {
+                let source = doc.pointer(op.from.as_str());
+                self.copied = self.copied.saturating_add(source.map_or(0, size));
+                (&op.path, source.map_or(0, depth))
+            }
+            PatchOperation::Remove(_) | PatchOperation::Test(_) => return self.within(),
+        };
+        if Pointer::count(path) + below > MAX_DEPTH {
+            return Err(PatchError::TooLarge(format!("the patch nests values deeper than {MAX_DEPTH} levels")));
         }
-        PatchOperation::Remove(_) | PatchOperation::Test(_) => return Ok(()),
-    };
-    if *copied > MAX_COPIED {
-        return Err(PatchError::TooLarge(format!("the copy operations of the patch add more than {MAX_COPIED} bytes")));
+        self.within()
     }
-    let deepest = Pointer::count(path) + value.map_or(0, depth);
-    if deepest > MAX_DEPTH {
-        return Err(PatchError::TooLarge(format!("the patch nests values deeper than {MAX_DEPTH} levels")));
+
+    fn within(&self) -> Result<(), PatchError> {
+        if self.copied > MAX_COPIED {
+            let message = format!("the copy operations of the patch add more than {MAX_COPIED} bytes");
+            return Err(PatchError::TooLarge(message));
+        }
+        if self.touched > MAX_TOUCHED {
+            let message = format!("the operations of the patch touch more than {MAX_TOUCHED} values; split the patch");
+            return Err(PatchError::TooLarge(message));
+        }
+        Ok(())
     }
-    Ok(())
+}
+
+/// How many items the list has that a path leads into; 0 for an object.
+fn siblings(doc: &Value, path: &Pointer) -> usize {
+    let parent = path.split_back().and_then(|(parent, _)| doc.pointer(parent.as_str()));
+    parent.and_then(Value::as_array).map_or(0, Vec::len)
 }
 
 fn depth(value: &Value) -> usize {
@@ -212,6 +244,11 @@ mod tests {
             json!({"a": "x".repeat(1000)}),
             (0..60).map(|n| json!({"op": "copy", "from": "", "path": format!("/{n}")})).collect(),
         );
+        let shift = json!({"op": "add", "path": "/a/0", "value": 1});
+        too_large(json!({"a": vec![0; 100_000]}), vec![shift; 1000]);
+        let there = json!({"op": "move", "from": "/a", "path": "/b"});
+        let back = json!({"op": "move", "from": "/b", "path": "/a"});
+        too_large(json!({"a": vec![0; 100_000]}), [there, back].iter().cycle().take(1000).cloned().collect());
         // Each copy into the deepest place doubles the depth.
         let chain: Vec<Value> =
             (0..20).map(|n| json!({"op": "copy", "from": "/a", "path": "/a".repeat((1 << n) + 1)})).collect();
