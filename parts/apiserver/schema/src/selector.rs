@@ -225,9 +225,13 @@ impl FieldSelector {
         self.terms.iter().find(|(name, equal, _)| name == field && *equal).map(|(.., value)| value.as_str())
     }
 
-    /// Whether an object is selected; a field that is absent is the empty string.
-    pub fn matches(&self, object: &Value) -> bool {
+    /// Whether an object is selected; a field that is absent is the empty string. `special` yields the value of a
+    /// field that is no path of the object (`Strategy::select`).
+    pub fn matches(&self, object: &Value, special: fn(&Value, &str) -> Option<String>) -> bool {
         self.terms.iter().all(|(field, equal, wanted)| {
+            if let Some(value) = special(object, field) {
+                return (value == *wanted) == *equal;
+            }
             let value = field.split('.').try_fold(object, |value, name| value.get(name));
             let is = match value {
                 Some(Value::String(text)) => text == wanted,
@@ -341,7 +345,7 @@ mod tests {
             ("spec.nodeName!=", false),
             ("metadata.name=a\\,b", false),
         ] {
-            assert_eq!(FieldSelector::parse(text).unwrap().matches(&pod), expected, "{text}");
+            assert_eq!(FieldSelector::parse(text).unwrap().matches(&pod, |_, _| None), expected, "{text}");
         }
         assert_eq!(FieldSelector::parse("metadata.name=x").unwrap().exact("metadata.name"), Some("x"));
         for text in ["a", "=b", "a=b=c", "a=\\x"] {

@@ -37,7 +37,9 @@ impl Reserved {
 pub(crate) fn prepare(writer: &Writer, new: &mut Value, old: Option<&Value>) -> ApiResult<Reserved> {
     match &*writer.served.resource.gr {
         "services" => Ok(Reserved(service::prepare(writer, new, old)?)),
-        "customresourcedefinitions.apiextensions.k8s.io" => crd::prepare(writer, new).map(|()| Reserved::default()),
+        "customresourcedefinitions.apiextensions.k8s.io" => {
+            crd::prepare(writer, new, old).map(|()| Reserved::default())
+        }
         gr if gr.ends_with(".rbac.authorization.k8s.io") => rbac::prepare(writer, new).map(|()| Reserved::default()),
         _ => Ok(Reserved::default()),
     }

@@ -3,7 +3,7 @@
 //! Whether its names are free is decided in the write itself, so the definition is Established in the answer to
 //! it; the catalog changes when the write is published, before it is acknowledged.
 
-use purlin_apiserver_schema::{Origin, ResourceDef, definition};
+use purlin_apiserver_schema::{Origin, ResourceDef, definition, definition_update};
 use serde_json::{Value, json};
 
 use crate::api::Api;
@@ -15,9 +15,10 @@ use crate::write::{Writer, metadata};
 pub(crate) const CLEANUP: &str = "customresourcecleanup.apiextensions.k8s.io";
 
 /// Checks the definition and writes the status that follows from it.
-pub(super) fn prepare(writer: &Writer, new: &mut Value) -> ApiResult<()> {
+pub(super) fn prepare(writer: &Writer, new: &mut Value, old: Option<&Value>) -> ApiResult<()> {
     let name = metadata(new, "name").unwrap_or_default().to_owned();
-    let def = definition(new).map_err(|errors| ApiError::invalid(writer.served.def(), &name, &errors))?;
+    let checked = old.map_or_else(|| definition(new), |old| definition_update(new, old));
+    let def = checked.map_err(|errors| ApiError::invalid(writer.served.def(), &name, &errors))?;
     let taken = taken(writer, &name, &def);
     let names = taken
         .as_deref()

@@ -1,8 +1,6 @@
 //! Whether an object may be stored: metadata, schema, CEL rules, the kind's own code; all errors at once.
 
-use purlin_apiserver_schema::{
-    Scope, evaluate_rules, validate as validate_schema, validate_metadata, validate_metadata_update,
-};
+use purlin_apiserver_schema::{Scope, validate_metadata, validate_metadata_update, validate_with_rules};
 use serde_json::Value;
 
 use super::writer::{Writer, metadata};
@@ -17,11 +15,8 @@ impl Writer {
         if let Some(old) = old {
             errors.extend(validate_metadata_update(&new["metadata"], &old["metadata"]));
         }
-        errors.extend(validate_schema(new, &version.schema, old));
-        if errors.is_empty() {
-            // Rules rest on the types that the schema promises.
-            errors.extend(evaluate_rules(self.served.resource.program(self.served.index), new, old));
-        }
+        let program = self.served.resource.program(self.served.index);
+        errors.extend(validate_with_rules(new, &version.schema, program, old));
         if errors.is_empty() {
             errors.extend((def.strategy.validate)(new, old));
         }

@@ -15,9 +15,8 @@ use tokio_util::task::TaskTracker;
 
 /// A running API server; stop it before the test ends.
 pub(crate) struct Up {
-    pub(crate) api: ApiHandle,
-    pub(crate) supervisor: Supervisor,
-    pub(crate) store: Store,
+    supervisor: Supervisor,
+    store: Store,
     client: kube::Client,
     _dir: tempfile::TempDir,
 }
@@ -56,7 +55,7 @@ pub(crate) async fn up() -> Up {
     }
     assert!(gate(), "the API server did not start: {:?}", health.gates());
     let client = admin(&api);
-    Up { api, supervisor, store, client, _dir: dir }
+    Up { supervisor, store, client, _dir: dir }
 }
 
 /// A client that may do everything.
