@@ -7,9 +7,8 @@ use purlin_net::pki::Pki;
 use purlin_resource::{ApiHandle, Watches};
 use purlin_store::Store;
 use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
 
-use crate::{Clock, Gate, Health};
+use crate::{Clock, Gate, Health, Tasks};
 
 /// What the roles of one process share; built once, before the first role.
 #[derive(Clone)]
@@ -41,8 +40,9 @@ pub struct Context {
     pub client: kube::Client,
     /// Cancelled when the role is to stop: accept nothing new, end watches, finish, return.
     pub shutdown: CancellationToken,
-    /// What the role spawns runs in here; the supervisor waits for it after `run` has returned.
-    pub tasks: TaskTracker,
+    /// What the role spawns runs in here; the supervisor waits for it after `run` has returned, and restarts the role
+    /// when it panics.
+    pub tasks: Tasks,
 }
 
 impl Context {

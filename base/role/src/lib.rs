@@ -10,9 +10,11 @@ mod clock;
 mod context;
 mod health;
 mod supervisor;
+mod tasks;
 
 pub use admin::answer as admin_answer;
 pub use clock::Clock;
 pub use context::{Context, Platform};
 pub use health::{Gate, Health};
 pub use supervisor::{Role, Supervisor};
+pub use tasks::Tasks;

@@ -12,9 +12,8 @@ use futures::future::BoxFuture;
 use purlin_telemetry::metrics;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
 
-use crate::{Context, Platform};
+use crate::{Context, Platform, Tasks};
 
 type Run = Arc<dyn Fn(Context) -> BoxFuture<'static, anyhow::Result<()>> + Send + Sync>;
 
@@ -85,7 +84,7 @@ async fn supervise(platform: Platform, role: Role, stop: CancellationToken, gate
     let restarts = metrics::counter("purlin_role_restarts_total", "Restarts of a role that failed.", &[("role", name)]);
     let mut backoff = FIRST_BACKOFF;
     loop {
-        let (shutdown, tasks) = (stop.child_token(), TaskTracker::new());
+        let (shutdown, tasks) = (stop.child_token(), Tasks::default());
         let client = platform.api.client(name);
         let ctx = Context {
             role: name,
@@ -96,11 +95,17 @@ async fn supervise(platform: Platform, role: Role, stop: CancellationToken, gate
         };
         gate.open();
         let started = tokio::time::Instant::now();
-        let ended = AssertUnwindSafe((role.run)(ctx)).catch_unwind().await;
+        let mut run = AssertUnwindSafe((role.run)(ctx)).catch_unwind();
+        let ended = tokio::select! {
+            ended = &mut run => ended,
+            () = tasks.failed() => {
+                shutdown.cancel();
+                run.await.and(Ok(Err(anyhow::anyhow!("one of its tasks panicked"))))
+            }
+        };
         gate.shut();
         shutdown.cancel();
-        tasks.close();
-        tasks.wait().await;
+        tasks.finish().await;
         if stop.is_cancelled() {
             return;
         }
@@ -121,3 +126,6 @@ async fn supervise(platform: Platform, role: Role, stop: CancellationToken, gate
         backoff = (backoff * 2).min(LAST_BACKOFF);
     }
 }
+
+#[cfg(test)]
+mod tests;

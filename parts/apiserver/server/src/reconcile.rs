@@ -15,9 +15,9 @@ mod roles;
 use std::sync::Arc;
 
 use purlin_auth::rbac::Kind;
+use purlin_role::Tasks;
 use serde_json::Value;
 use tokio::sync::mpsc;
-use tokio_util::task::TaskTracker;
 
 use crate::api::Api;
 use crate::catalog::Served;
@@ -39,7 +39,7 @@ struct Queues {
 }
 
 /// Makes the API follow its store from now on, and starts the tasks; they end with the API's shutdown.
-pub(crate) fn start(api: &Arc<Api>, tasks: &TaskTracker) {
+pub(crate) fn start(api: &Arc<Api>, tasks: &Tasks) {
     let (terminating, terminating_work) = mpsc::unbounded_channel();
     let (accounts, accounts_work) = mpsc::unbounded_channel();
     let (garbage, garbage_work) = mpsc::unbounded_channel();
