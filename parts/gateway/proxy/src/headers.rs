@@ -1,0 +1,138 @@
+//! Headers that belong to one connection, and those that a proxy adds (RFC 9110, section 7.6).
+//!
+//! `X-Forwarded-For` is appended to; `X-Forwarded-Proto` and `X-Forwarded-Host` say what this proxy saw, whatever a
+//! client claims. `Server` of a backend is passed on; answers of the proxy itself say `purlin`.
+
+use std::net::IpAddr;
+
+use http::header::{CONNECTION, CONTENT_LENGTH, HOST, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE, TRAILER};
+use http::header::{TRANSFER_ENCODING, UPGRADE};
+use http::{HeaderMap, HeaderName, HeaderValue};
+
+const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
+const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
+const HTTP2_SETTINGS: HeaderName = HeaderName::from_static("http2-settings");
+const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
+
+/// Never removed because `Connection` names them: they say where a message goes and where it ends.
+const KEPT: [HeaderName; 2] = [HOST, CONTENT_LENGTH];
+
+/// Removes what concerns one connection only, also what `Connection` names. `TE: trailers` stays for gRPC.
+pub(crate) fn strip_hop_by_hop(headers: &mut HeaderMap) {
+    if headers.contains_key(CONNECTION) {
+        let named: Vec<HeaderName> = tokens(headers, &CONNECTION).filter_map(|t| t.parse().ok()).collect();
+        for name in named.iter().filter(|name| !KEPT.contains(name) && **name != TE) {
+            headers.remove(name);
+        }
+        headers.remove(CONNECTION);
+    }
+    if headers.contains_key(TE) {
+        let trailers = tokens(headers, &TE).any(|t| t.eq_ignore_ascii_case("trailers"));
+        headers.remove(TE);
+        if trailers {
+            headers.insert(TE, HeaderValue::from_static("trailers"));
+        }
+    }
+    for name in [TRANSFER_ENCODING, UPGRADE, KEEP_ALIVE, PROXY_CONNECTION, PROXY_AUTHORIZATION, HTTP2_SETTINGS] {
+        headers.remove(name);
+    }
+}
+
+/// As [`strip_hop_by_hop`], for a response.
+pub(crate) fn strip_response(headers: &mut HeaderMap) {
+    strip_hop_by_hop(headers);
+    headers.remove(TE);
+    headers.remove(PROXY_AUTHENTICATE);
+}
+
+/// Removes from trailers what must not come after the head.
+pub(crate) fn strip_trailers(trailers: &mut HeaderMap) {
+    for name in [CONNECTION, CONTENT_LENGTH, HOST, TE, TRAILER, TRANSFER_ENCODING, UPGRADE, KEEP_ALIVE] {
+        trailers.remove(name);
+    }
+}
+
+/// The protocol that a message asks to change to: `Upgrade` that `Connection` names. `h2c` is not one of them, as it
+/// would take the exchange past the rules.
+pub(crate) fn upgrade(headers: &HeaderMap) -> Option<HeaderValue> {
+    let value = headers.get(UPGRADE)?;
+    let named = tokens(headers, &CONNECTION).any(|t| t.eq_ignore_ascii_case("upgrade"));
+    let h2c = tokens(headers, &UPGRADE).any(|t| t.len() >= 2 && t.as_bytes()[..2].eq_ignore_ascii_case(b"h2"));
+    (named && !h2c).then(|| value.clone())
+}
+
+/// Asks for an upgrade, or confirms it.
+pub(crate) fn set_upgrade(headers: &mut HeaderMap, protocol: HeaderValue) {
+    headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
+    headers.insert(UPGRADE, protocol);
+}
+
+/// Adds who asked, and for what.
+pub(crate) fn set_forwarded(headers: &mut HeaderMap, client: IpAddr, https: bool, authority: &HeaderValue) {
+    let mut chain = String::new();
+    for earlier in headers.get_all(&FORWARDED_FOR).iter().filter_map(|v| v.to_str().ok()) {
+        chain.push_str(earlier);
+        chain.push_str(", ");
+    }
+    chain.push_str(&client.to_canonical().to_string());
+    if let Ok(value) = HeaderValue::try_from(chain) {
+        headers.insert(FORWARDED_FOR, value);
+    }
+    headers.insert(FORWARDED_PROTO, HeaderValue::from_static(if https { "https" } else { "http" }));
+    headers.insert(FORWARDED_HOST, authority.clone());
+}
+
+fn tokens<'a>(headers: &'a HeaderMap, name: &HeaderName) -> impl Iterator<Item = &'a str> {
+    let values = headers.get_all(name).iter().filter_map(|v| v.to_str().ok());
+    values.flat_map(|v| v.split(',')).map(str::trim).filter(|t| !t.is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn map(headers: &[(&'static str, &'static str)]) -> HeaderMap {
+        headers.iter().map(|(n, v)| (HeaderName::from_static(n), HeaderValue::from_static(v))).collect()
+    }
+
+    #[track_caller]
+    fn check(given: &[(&'static str, &'static str)], left: &[(&'static str, &'static str)]) {
+        let mut headers = map(given);
+        strip_hop_by_hop(&mut headers);
+        assert_eq!(headers, map(left), "{given:?}");
+    }
+
+    #[test]
+    fn hop_by_hop() {
+        check(&[("connection", "close, X-Secret ,y"), ("x-secret", "1"), ("y", "2"), ("z", "3")], &[("z", "3")]);
+        check(
+            &[("connection", "host, content-length"), ("host", "a"), ("content-length", "1")],
+            &[("host", "a"), ("content-length", "1")],
+        );
+        check(&[("te", "gzip, trailers"), ("connection", "te")], &[("te", "trailers")]);
+        check(&[("te", "gzip")], &[]);
+        check(&[("keep-alive", "5"), ("proxy-connection", "x"), ("upgrade", "websocket")], &[]);
+        check(&[("transfer-encoding", "chunked"), ("trailer", "x")], &[("trailer", "x")]);
+    }
+
+    #[test]
+    fn upgrades() {
+        let of = |headers| upgrade(&map(headers)).is_some();
+        assert!(of(&[("connection", "keep-alive, Upgrade"), ("upgrade", "websocket")]));
+        assert!(!of(&[("connection", "keep-alive"), ("upgrade", "websocket")]));
+        assert!(!of(&[("connection", "upgrade")]));
+        assert!(!of(&[("connection", "upgrade, http2-settings"), ("upgrade", "h2c")]));
+        assert!(!of(&[("connection", "upgrade"), ("upgrade", "websocket, H2C")]));
+    }
+
+    #[test]
+    fn forwarded() {
+        let mut headers = map(&[("x-forwarded-for", "1.1.1.1"), ("x-forwarded-proto", "https")]);
+        set_forwarded(&mut headers, "::ffff:9.9.9.9".parse().unwrap(), false, &HeaderValue::from_static("a"));
+        assert_eq!(headers["x-forwarded-for"], "1.1.1.1, 9.9.9.9");
+        assert_eq!(headers["x-forwarded-proto"], "http");
+        assert_eq!(headers["x-forwarded-host"], "a");
+    }
+}
