@@ -1,0 +1,84 @@
+//! Metric handles of the data plane, registered once and touched without a lock.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use purlin_telemetry::metrics::{Counter, Gauge, Histogram, counter, gauge, histogram};
+
+/// What is counted for the whole process.
+#[derive(Clone, Debug)]
+pub(crate) struct Metrics {
+    pub(crate) connections: Gauge,
+    pub(crate) bad_requests: Counter,
+    pub(crate) connect_errors: Counter,
+    pub(crate) pool_new: Counter,
+    pub(crate) pool_reused: Counter,
+    pub(crate) log_dropped: Counter,
+    pub(crate) applies: Counter,
+    /// Requests that no rule matched, or that were refused.
+    pub(crate) unrouted: Arc<RouteMetrics>,
+}
+
+impl Metrics {
+    pub(crate) fn new() -> Self {
+        let pool = |origin| {
+            let help = "Upstream connections taken for a request, by where they came from.";
+            counter("purlin_gateway_upstream_connections_total", help, &[("origin", origin)])
+        };
+        Self {
+            connections: gauge("purlin_gateway_connections", "Downstream connections now open.", &[]),
+            bad_requests: counter(
+                "purlin_gateway_malformed_requests_total",
+                "Downstream connections ended because what came was not HTTP, or not in time.",
+                &[],
+            ),
+            connect_errors: counter(
+                "purlin_gateway_upstream_connect_errors_total",
+                "Endpoints that could not be connected to.",
+                &[],
+            ),
+            pool_new: pool("new"),
+            pool_reused: pool("pool"),
+            log_dropped: counter(
+                "purlin_gateway_access_log_dropped_total",
+                "Access log lines dropped because the writer was behind.",
+                &[],
+            ),
+            applies: counter("purlin_gateway_snapshots_total", "Configurations applied.", &[]),
+            unrouted: Arc::new(RouteMetrics::new("")),
+        }
+    }
+}
+
+/// What is counted for a route.
+#[derive(Debug)]
+pub(crate) struct RouteMetrics {
+    by_class: [Counter; 5],
+    took: Histogram,
+}
+
+impl RouteMetrics {
+    /// `route` is `namespace/name`, or empty for requests that no route took.
+    pub(crate) fn new(route: &str) -> Self {
+        let class = |class| {
+            let help = "Requests answered, by route and class of status.";
+            counter("purlin_gateway_requests_total", help, &[("route", route), ("class", class)])
+        };
+        Self {
+            by_class: ["1xx", "2xx", "3xx", "4xx", "5xx"].map(class),
+            took: histogram(
+                "purlin_gateway_request_seconds",
+                "From a request's head to the last byte of its response, by route.",
+                &[("route", route)],
+            ),
+        }
+    }
+
+    pub(crate) fn record(&self, status: u16, took: Duration) {
+        let class = usize::from(status / 100).clamp(1, 5) - 1;
+        if let Some(counter) = self.by_class.get(class) {
+            counter.inc();
+        }
+        self.took.record(took);
+    }
+}

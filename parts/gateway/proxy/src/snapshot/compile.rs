@@ -1,0 +1,201 @@
+//! `RouteModel` -> [`Snapshot`].
+//!
+//! What does not compile is reported and fails closed: a rule with a bad filter answers 500, one with a bad regular
+//! expression takes no request, a listener without a usable certificate refuses handshakes. The rest serves.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::Method;
+use purlin_traffic::model::{self, Action, ObjectName, PathMatch, Protocol, RouteModel, ValueMatch};
+use regex::{Regex, RegexBuilder};
+use rustls::crypto::CryptoProvider;
+
+use super::rules::{PathTest, Test};
+use super::{Act, BindPlan, HostMap, HostRules, ListenerPlan, Rule, RuleId, Share, Snapshot};
+use crate::filters::{Change, Filter};
+use crate::metrics::RouteMetrics;
+use crate::proxy::{CompileError, Place};
+use crate::tls;
+
+/// Compiled size of a regular expression; RE2 syntax has no backtracking, so its time is bounded by its size.
+const MAX_REGEX_BYTES: usize = 1 << 20;
+
+/// Metric handles by route, kept over snapshots.
+pub(crate) type RouteSeries = HashMap<ObjectName, Arc<RouteMetrics>>;
+
+/// Compiles a model; what is wrong with it is appended to `errors`.
+pub(crate) fn compile(
+    model: &RouteModel,
+    provider: &CryptoProvider,
+    series: &mut RouteSeries,
+    errors: &mut Vec<CompileError>,
+) -> Snapshot {
+    let mut compiler = Compiler { model, provider, series, errors, rules: Vec::new() };
+    let binds = model.binds.iter().map(|(at, bind)| (*at, compiler.bind(*at, bind))).collect();
+    Snapshot { binds, rules: compiler.rules }
+}
+
+struct Compiler<'a> {
+    model: &'a RouteModel,
+    provider: &'a CryptoProvider,
+    series: &'a mut RouteSeries,
+    errors: &'a mut Vec<CompileError>,
+    rules: Vec<Rule>,
+}
+
+impl Compiler<'_> {
+    fn bind(&mut self, at: std::net::SocketAddr, bind: &model::Bind) -> BindPlan {
+        let mut plan = BindPlan { protocol: bind.protocol, listeners: Vec::new(), by_host: HostMap::default() };
+        for listener in &bind.listeners {
+            let compiled = self.listener(bind.protocol, listener);
+            if plan.by_host.add(listener.hostname.as_ref(), plan.listeners.len()) {
+                plan.listeners.push(compiled);
+            } else {
+                let message = format!("{at} has another listener with this hostname: it is served, this one is not");
+                self.error(place(listener), message);
+            }
+        }
+        plan
+    }
+
+    fn listener(&mut self, protocol: Protocol, listener: &model::Listener) -> ListenerPlan {
+        let mut certificates = Vec::new();
+        if protocol == Protocol::Https {
+            for certificate in &listener.certificates {
+                match tls::certified_key(self.provider, certificate) {
+                    Ok(key) => certificates.push(key),
+                    Err(why) => self.error(place(listener), format!("certificate {}: {why}", certificate.secret)),
+                }
+            }
+        }
+        let mut hosts = HostMap::default();
+        for host in &listener.hosts {
+            let mut rules = HostRules::default();
+            for rule in &host.rules {
+                rules.add(&rule.matches.path, self.rule(rule));
+            }
+            if !hosts.add(host.hostname.as_ref(), rules) {
+                self.error(
+                    place(listener),
+                    format!("hostname {:?} is there twice: the first is served", host.hostname),
+                );
+            }
+        }
+        ListenerPlan { certificates, hosts }
+    }
+
+    fn rule(&mut self, rule: &model::Rule) -> RuleId {
+        let id = RuleId::try_from(self.rules.len()).unwrap_or(RuleId::MAX);
+        let mut broken = Vec::new();
+        let path = match &rule.matches.path {
+            PathMatch::Exact(path) => PathTest::Exact(Arc::clone(path)),
+            PathMatch::Prefix(prefix) => PathTest::Prefix(Arc::clone(prefix)),
+            PathMatch::Regex(text) => ok(whole(text), &mut broken).map_or(PathTest::Never, PathTest::Regex),
+        };
+        let test = |value: &ValueMatch, broken: &mut Vec<String>| match value {
+            ValueMatch::Exact(text) => Test::Exact(Arc::clone(text)),
+            ValueMatch::Regex(text) => ok(whole(text), broken).map_or(Test::Never, Test::Regex),
+        };
+        let query = rule.matches.query.iter().map(|(n, v)| (Arc::clone(n), test(v, &mut broken))).collect();
+        let mut headers = Vec::new();
+        for (name, value) in &rule.matches.headers {
+            match name.parse() {
+                Ok(name) => headers.push((name, test(value, &mut broken))),
+                Err(_) => broken.push(format!("{name:?} is not a header name")),
+            }
+        }
+        let method = rule.matches.method.as_deref();
+        let method = method.map(|m| Method::from_bytes(m.as_bytes()).map_err(|_| format!("{m:?} is not a method")));
+        let method = method.and_then(|method| ok(method, &mut broken));
+        // A rule that cannot tell its requests takes none; one that can, but not serve them, answers 500.
+        let path = if broken.is_empty() { path } else { PathTest::Never };
+        let request_filters = filters(&rule.request_filters, &mut broken);
+        let response_filters = changes(&rule.response_filters, &mut broken);
+        let act = self.act(&rule.action, &mut broken);
+        let compiled = Rule {
+            label: format!("{}/{}", rule.route, rule.index).into(),
+            path,
+            method,
+            headers,
+            query,
+            request_filters,
+            response_filters,
+            act: if broken.is_empty() { act } else { Act::Broken },
+            request_timeout: rule.request_timeout.filter(|t| *t > Duration::ZERO),
+            backend_timeout: rule.backend_timeout.map(|t| Some(t).filter(|t| *t > Duration::ZERO)),
+            metrics: self.metrics(&rule.route),
+        };
+        self.rules.push(compiled);
+        for message in broken {
+            self.error(Place::Rule { route: rule.route.clone(), index: rule.index }, message);
+        }
+        id
+    }
+
+    fn act(&mut self, action: &Action, broken: &mut Vec<String>) -> Act {
+        match action {
+            Action::Redirect(redirect) => Act::Redirect(redirect.clone()),
+            Action::Forward(backends) => {
+                let total = backends.iter().map(|b| u64::from(b.weight)).sum();
+                Act::Forward(backends.iter().map(|b| self.share(b, broken)).collect(), total)
+            }
+        }
+    }
+
+    fn share(&mut self, backend: &model::Backend, broken: &mut Vec<String>) -> Share {
+        let cluster = backend.cluster.as_ref().and_then(|name| {
+            let found = self.model.clusters.get(name).cloned();
+            if found.is_none() {
+                broken.push(format!("the model has no cluster {name}"));
+            }
+            found
+        });
+        Share {
+            weight: backend.weight,
+            cluster,
+            request_filters: filters(&backend.request_filters, broken),
+            response_filters: changes(&backend.response_filters, broken),
+        }
+    }
+
+    fn metrics(&mut self, route: &ObjectName) -> Arc<RouteMetrics> {
+        if let Some(found) = self.series.get(route) {
+            return Arc::clone(found);
+        }
+        let made = Arc::new(RouteMetrics::new(&route.to_string()));
+        self.series.insert(route.clone(), Arc::clone(&made));
+        made
+    }
+
+    fn error(&mut self, place: Place, message: String) {
+        self.errors.push(CompileError { place, message });
+    }
+}
+
+fn place(listener: &model::Listener) -> Place {
+    Place::Listener { gateway: listener.gateway.clone(), section: Arc::clone(&listener.section) }
+}
+
+fn ok<T>(result: Result<T, String>, broken: &mut Vec<String>) -> Option<T> {
+    result.map_err(|message| broken.push(message)).ok()
+}
+
+fn filters(list: &[model::RequestFilter], broken: &mut Vec<String>) -> Vec<Filter> {
+    list.iter().filter_map(|filter| ok(Filter::compile(filter), broken)).collect()
+}
+
+fn changes(list: &[model::HeaderChange], broken: &mut Vec<String>) -> Vec<Change> {
+    list.iter().filter_map(|change| ok(Change::compile(change), broken)).collect()
+}
+
+/// A regular expression that matches whole values.
+fn whole(text: &str) -> Result<Regex, String> {
+    // Alone first, so that a lone parenthesis cannot leave the group.
+    Regex::new(text).map_err(|e| format!("regular expression {text:?}: {e}"))?;
+    RegexBuilder::new(&format!("^(?:{text})$"))
+        .size_limit(MAX_REGEX_BYTES)
+        .build()
+        .map_err(|e| format!("regular expression {text:?}: {e}"))
+}
