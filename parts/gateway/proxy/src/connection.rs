@@ -1,0 +1,231 @@
+//! A client's connection from accept to close: TLS or the first bytes decide the protocol, hyper speaks it.
+//!
+//! When its bind stops, the connection finishes what is under way (`Connection: close`, GOAWAY) within the drain time.
+
+use std::cell::Cell;
+use std::convert::Infallible;
+use std::future::Future;
+use std::io;
+use std::net::SocketAddr;
+use std::pin::pin;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::Request;
+use hyper::body::Incoming;
+use hyper::server::conn::{http1, http2};
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use purlin_traffic::model::Protocol;
+use rustls::ServerConfig;
+use tokio::io::AsyncReadExt as _;
+use tokio::net::TcpStream;
+use tokio::time::{Instant, sleep, timeout};
+use tokio_rustls::TlsAcceptor;
+use tokio_util::sync::CancellationToken;
+
+use crate::exchange;
+use crate::io::Io;
+use crate::worker::Worker;
+
+/// What an HTTP/2 client sends first (RFC 9113, section 3.4).
+const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+/// An HTTP/2 peer is asked this often whether it is there, and has this long to answer.
+pub(crate) const PING_EVERY: Duration = Duration::from_secs(30);
+pub(crate) const PING_WAIT: Duration = Duration::from_secs(20);
+/// Streams reset by a client before we took them (rapid reset), and by us for its errors (MadeYouReset).
+const MAX_PENDING_RESETS: usize = 20;
+const MAX_ERROR_RESETS: usize = 100;
+
+/// Runs hyper's tasks in this thread.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct LocalExec;
+
+impl<F: Future + 'static> hyper::rt::Executor<F> for LocalExec {
+    fn execute(&self, future: F) {
+        drop(tokio::task::spawn_local(async move { drop(future.await) }));
+    }
+}
+
+/// A connection as the listener hands it over.
+#[derive(Debug)]
+pub(crate) struct Accepted {
+    pub(crate) stream: TcpStream,
+    pub(crate) client: SocketAddr,
+    pub(crate) bind: SocketAddr,
+    pub(crate) tls: Arc<ServerConfig>,
+    pub(crate) stop: CancellationToken,
+}
+
+/// What the requests of a connection have in common.
+#[derive(Debug)]
+pub(crate) struct Downstream {
+    pub(crate) worker: Rc<Worker>,
+    pub(crate) bind: SocketAddr,
+    pub(crate) client: SocketAddr,
+    /// Under TLS: the name of the handshake, if any.
+    pub(crate) tls: Option<Option<String>>,
+    pub(crate) stop: CancellationToken,
+    active: Cell<u32>,
+    quiet_since: Cell<Instant>,
+}
+
+impl Downstream {
+    /// A request begins; its record calls [`Self::ended`].
+    pub(crate) fn began(&self) {
+        self.active.set(self.active.get() + 1);
+    }
+
+    pub(crate) fn ended(&self) {
+        self.active.set(self.active.get().saturating_sub(1));
+        self.quiet_since.set(Instant::now());
+    }
+
+    /// Until when it may stay without a request.
+    fn idle_until(&self, limit: Duration) -> Instant {
+        if self.active.get() > 0 { Instant::now() + limit } else { self.quiet_since.get() + limit }
+    }
+}
+
+/// Serves one connection to its end.
+pub(crate) async fn serve(worker: Rc<Worker>, accepted: Accepted) {
+    let drain = worker.shared.limits.drain;
+    let connections = worker.shared.metrics.connections.clone();
+    connections.add(1);
+    let stop = accepted.stop.clone();
+    let cut = async {
+        stop.cancelled().await;
+        sleep(drain).await;
+    };
+    tokio::select! {
+        () = speak(worker, accepted) => {}
+        () = cut => {}
+    }
+    connections.add(-1);
+}
+
+async fn speak(worker: Rc<Worker>, accepted: Accepted) {
+    let Accepted { stream, client, bind, tls, stop } = accepted;
+    let limits = worker.shared.limits.clone();
+    let protocol = worker.snapshot().binds.get(&bind).map_or(Protocol::Http, |bind| bind.protocol);
+    let opened = match protocol {
+        Protocol::Http => timeout(limits.head, open_plain(stream, limits.body_idle)).await,
+        Protocol::Https => timeout(limits.handshake, open_tls(stream, tls, limits.body_idle)).await,
+    };
+    let Ok(Ok(opened)) = opened else {
+        worker.shared.metrics.bad_requests.inc();
+        return;
+    };
+    let downstream = Rc::new(Downstream {
+        worker,
+        bind,
+        client,
+        tls: opened.tls,
+        stop,
+        active: Cell::new(0),
+        quiet_since: Cell::new(Instant::now()),
+    });
+    let ended = if opened.h2 {
+        speak_h2(Rc::clone(&downstream), opened.io).await
+    } else {
+        speak_h1(Rc::clone(&downstream), opened.io).await
+    };
+    if ended.is_err_and(|error| error.is_parse() || error.is_timeout()) {
+        downstream.worker.shared.metrics.bad_requests.inc();
+    }
+}
+
+struct Opened {
+    io: Io,
+    h2: bool,
+    tls: Option<Option<String>>,
+}
+
+/// Reads until the bytes are, or are not, the preface of HTTP/2.
+async fn open_plain(mut stream: TcpStream, stall: Duration) -> io::Result<Opened> {
+    prepare(&stream)?;
+    let mut first = [0; PREFACE.len()];
+    let mut len = 0;
+    while len < first.len() && first[..len] == PREFACE[..len] {
+        match stream.read(&mut first[len..]).await? {
+            0 => return Err(io::ErrorKind::UnexpectedEof.into()),
+            n => len += n,
+        }
+    }
+    let h2 = first == *PREFACE;
+    Ok(Opened { io: Io::plain(stream, &first[..len], stall), h2, tls: None })
+}
+
+async fn open_tls(stream: TcpStream, tls: Arc<ServerConfig>, stall: Duration) -> io::Result<Opened> {
+    prepare(&stream)?;
+    let stream = TlsAcceptor::from(tls).accept(stream).await?;
+    let (_, session) = stream.get_ref();
+    let sni = session.server_name().map(|name| name.trim_end_matches('.').to_ascii_lowercase());
+    let h2 = session.alpn_protocol() == Some(b"h2");
+    Ok(Opened { io: Io::tls(stream, stall), h2, tls: Some(sni) })
+}
+
+fn prepare(stream: &TcpStream) -> io::Result<()> {
+    stream.set_nodelay(true)?;
+    socket2::SockRef::from(stream).set_keepalive(true)
+}
+
+async fn speak_h1(downstream: Rc<Downstream>, io: Io) -> hyper::Result<()> {
+    let limits = &downstream.worker.shared.limits;
+    let service = {
+        let downstream = Rc::clone(&downstream);
+        service_fn(move |request: Request<Incoming>| {
+            let exchange = exchange::serve(Rc::clone(&downstream), request);
+            async move { Ok::<_, Infallible>(exchange.await) }
+        })
+    };
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(limits.head)
+        .max_headers(limits.headers)
+        .max_buf_size(limits.head_bytes.max(8 << 10))
+        .serve_connection(TokioIo::new(io), service)
+        .with_upgrades();
+    let mut connection = pin!(connection);
+    tokio::select! {
+        ended = connection.as_mut() => return ended,
+        () = downstream.stop.cancelled() => connection.as_mut().graceful_shutdown(),
+    }
+    connection.await
+}
+
+async fn speak_h2(downstream: Rc<Downstream>, io: Io) -> hyper::Result<()> {
+    let limits = &downstream.worker.shared.limits;
+    let service = {
+        let downstream = Rc::clone(&downstream);
+        service_fn(move |request: Request<Incoming>| {
+            let exchange = exchange::serve(Rc::clone(&downstream), request);
+            async move { Ok::<_, Infallible>(exchange.await) }
+        })
+    };
+    let connection = http2::Builder::new(LocalExec)
+        .timer(TokioTimer::new())
+        .max_concurrent_streams(limits.streams)
+        .max_header_list_size(u32::try_from(limits.head_bytes).unwrap_or(u32::MAX))
+        .max_pending_accept_reset_streams(MAX_PENDING_RESETS)
+        .max_local_error_reset_streams(MAX_ERROR_RESETS)
+        .keep_alive_interval(PING_EVERY)
+        .keep_alive_timeout(PING_WAIT)
+        .serve_connection(TokioIo::new(io), service);
+    let mut connection = pin!(connection);
+    loop {
+        let idle_until = downstream.idle_until(limits.idle);
+        tokio::select! {
+            ended = connection.as_mut() => return ended,
+            () = downstream.stop.cancelled() => break,
+            () = tokio::time::sleep_until(idle_until) => {
+                if downstream.idle_until(limits.idle) <= Instant::now() {
+                    break;
+                }
+            }
+        }
+    }
+    connection.as_mut().graceful_shutdown();
+    connection.await
+}
