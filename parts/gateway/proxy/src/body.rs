@@ -1,0 +1,219 @@
+//! Bodies on their way: nothing is copied, but bytes are counted, silence is limited and ends are noticed.
+//!
+//! [`Upload`] is a client's body on its way to an endpoint, [`Out`] what a client gets. The upload's state is shared
+//! with the exchange, which times the response from the last byte sent.
+
+use std::cell::Cell;
+use std::future::Future as _;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body::{Body, Frame, SizeHint};
+use hyper::body::Incoming;
+use tokio::time::{Instant, Sleep, sleep};
+
+use crate::headers::strip_trailers;
+use crate::pool::Lease;
+use crate::record::Record;
+
+pub(crate) type BoxError = Box<dyn std::error::Error + Send + Sync>;
+
+/// A limit on silence; its timer exists only once there is some.
+#[derive(Debug)]
+pub(crate) struct Silence {
+    limit: Duration,
+    timer: Option<Pin<Box<Sleep>>>,
+    since: bool,
+}
+
+impl Silence {
+    pub(crate) fn new(limit: Duration) -> Self {
+        Self { limit, timer: None, since: false }
+    }
+
+    /// Something moved.
+    pub(crate) fn broken(&mut self) {
+        self.since = false;
+    }
+
+    /// Nothing moved: true when that is so for too long. Wakes the task then.
+    pub(crate) fn poll_too_long(&mut self, cx: &mut Context<'_>) -> bool {
+        let timer = self.timer.get_or_insert_with(|| Box::pin(sleep(self.limit)));
+        if !self.since {
+            self.since = true;
+            timer.as_mut().reset(Instant::now() + self.limit);
+        }
+        timer.as_mut().poll(cx).is_ready()
+    }
+}
+
+/// How far an upload is.
+#[derive(Debug)]
+pub(crate) struct UploadState {
+    pub(crate) bytes: Cell<u64>,
+    /// The last time that something of it moved.
+    pub(crate) moved: Cell<Instant>,
+    /// The client broke off or fell silent.
+    pub(crate) failed: Cell<bool>,
+}
+
+#[derive(Debug)]
+pub(crate) struct Upload {
+    inner: Incoming,
+    state: Rc<UploadState>,
+    silence: Silence,
+}
+
+impl Upload {
+    pub(crate) fn new(inner: Incoming, limit: Duration) -> (Self, Rc<UploadState>) {
+        let moved = Cell::new(Instant::now());
+        let state = Rc::new(UploadState { bytes: Cell::new(0), moved, failed: Cell::new(false) });
+        (Self { inner, state: Rc::clone(&state), silence: Silence::new(limit) }, state)
+    }
+}
+
+impl Body for Upload {
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        let this = &mut *self;
+        let Poll::Ready(next) = Pin::new(&mut this.inner).poll_frame(cx) else {
+            if this.silence.poll_too_long(cx) {
+                this.state.failed.set(true);
+                return Poll::Ready(Some(Err("the client stopped sending".into())));
+            }
+            return Poll::Pending;
+        };
+        this.silence.broken();
+        this.state.moved.set(Instant::now());
+        Poll::Ready(match next {
+            None => None,
+            Some(Ok(frame)) => Some(Ok(counted(frame, |n| this.state.bytes.set(this.state.bytes.get() + n)))),
+            Some(Err(error)) => {
+                this.state.failed.set(true);
+                Some(Err(error.into()))
+            }
+        })
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.inner.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.inner.size_hint()
+    }
+}
+
+fn counted(mut frame: Frame<Bytes>, count: impl FnOnce(u64)) -> Frame<Bytes> {
+    if let Some(data) = frame.data_ref() {
+        count(data.len() as u64);
+    } else if let Some(trailers) = frame.trailers_mut() {
+        strip_trailers(trailers);
+    }
+    frame
+}
+
+/// What a client gets. The record is written when it is dropped.
+#[derive(Debug)]
+pub(crate) enum Out {
+    /// Made here.
+    Local {
+        data: Option<Bytes>,
+        #[expect(dead_code, reason = "held to be written when it is dropped")]
+        record: Option<Box<Record>>,
+    },
+    /// From an endpoint.
+    Stream(Box<Download>),
+}
+
+/// A response on its way from an endpoint.
+#[derive(Debug)]
+pub(crate) struct Download {
+    pub(crate) inner: Incoming,
+    /// The connection that it comes from, until it may serve another request.
+    pub(crate) lease: Option<Lease>,
+    pub(crate) record: Box<Record>,
+    pub(crate) silence: Silence,
+    /// When the route's timeouts end it.
+    pub(crate) deadline: Option<Pin<Box<Sleep>>>,
+}
+
+impl Download {
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        let Poll::Ready(next) = Pin::new(&mut self.inner).poll_frame(cx) else {
+            let late = self.deadline.as_mut().is_some_and(|deadline| deadline.as_mut().poll(cx).is_ready());
+            if late || self.silence.poll_too_long(cx) {
+                self.record.flag = "response_timeout";
+                self.lease = None;
+                return Poll::Ready(Some(Err("the response took too long".into())));
+            }
+            return Poll::Pending;
+        };
+        self.silence.broken();
+        Poll::Ready(match next {
+            None => {
+                self.finish();
+                None
+            }
+            Some(Ok(frame)) => {
+                let frame = counted(frame, |n| self.record.bytes_out += n);
+                if self.inner.is_end_stream() {
+                    self.finish();
+                }
+                Some(Ok(frame))
+            }
+            Some(Err(error)) => {
+                self.record.flag = "upstream_broke_off";
+                self.lease = None;
+                Some(Err(error.into()))
+            }
+        })
+    }
+
+    fn finish(&mut self) {
+        self.record.complete = true;
+        if let Some(lease) = self.lease.take() {
+            lease.give_back();
+        }
+    }
+}
+
+impl Drop for Download {
+    fn drop(&mut self) {
+        // A body that ends with the head (HEAD, 204, 304, length 0) may never be asked for.
+        if self.inner.is_end_stream() {
+            self.finish();
+        }
+    }
+}
+
+impl Body for Out {
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        match &mut *self {
+            Self::Local { data, .. } => Poll::Ready(data.take().map(|data| Ok(Frame::data(data)))),
+            Self::Stream(download) => download.poll(cx),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match self {
+            Self::Local { data, .. } => data.is_none(),
+            Self::Stream(download) => download.inner.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Self::Local { data, .. } => SizeHint::with_exact(data.as_ref().map_or(0, |data| data.len() as u64)),
+            Self::Stream(download) => download.inner.size_hint(),
+        }
+    }
+}

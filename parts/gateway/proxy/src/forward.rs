@@ -1,0 +1,234 @@
+//! Sending a request to an endpoint and its response back.
+//!
+//! An endpoint is chosen by the lesser load of two random ones. Where it cannot be connected to, another one is tried,
+//! once. A request that was written is never sent again.
+
+use std::future::Future;
+use std::pin::pin;
+use std::rc::Rc;
+use std::time::Duration;
+
+use http::header::HOST;
+use http::uri::{Authority, PathAndQuery, Scheme};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri, Version};
+use hyper::body::Incoming;
+use hyper::upgrade::OnUpgrade;
+use purlin_traffic::model::{BackendProtocol, Cluster};
+use tokio::time::{Instant, sleep_until};
+
+use crate::answer::{self, Failure};
+use crate::body::{Download, Out, Silence, Upload, UploadState};
+use crate::head::framing;
+use crate::headers;
+use crate::pool::{Lease, NotSent, Upstream};
+use crate::record::Record;
+use crate::snapshot::{Rule, Share};
+use crate::tunnel;
+use crate::worker::Worker;
+
+/// A request as it is sent on, but for what depends on the endpoint's protocol.
+pub(crate) struct Onward {
+    pub(crate) method: Method,
+    pub(crate) headers: HeaderMap,
+    pub(crate) authority: HeaderValue,
+    pub(crate) path: PathAndQuery,
+    pub(crate) upload: Upload,
+    pub(crate) upgrade: Option<(HeaderValue, OnUpgrade)>,
+}
+
+/// Sends it, and makes the client's answer of what comes back.
+pub(crate) async fn forward(rule: &Rule, share: &Share, mut onward: Onward, mut record: Box<Record>) -> Response<Out> {
+    let Some(cluster) = &share.cluster else { return answer::fail(Failure::NO_BACKEND, record) };
+    let asked = match cluster.protocol {
+        BackendProtocol::Http1 => onward.upgrade.take(),
+        // HTTP/2 has no Upgrade: the request goes on without.
+        BackendProtocol::H2c => None,
+    };
+    let (protocol, on_client) = asked.unzip();
+    let request = match request(onward, cluster.protocol, protocol) {
+        Some(request) => request,
+        None => return answer::fail(Failure::BROKEN, record),
+    };
+    let limits = Timing::of(rule, &record);
+    let worker = Rc::clone(&record.downstream.worker);
+    let upload = Rc::clone(&record.upload);
+    let sent = in_time(send(&worker, cluster, request, &mut record), &limits, &upload).await;
+    let (mut response, lease) = match sent.unwrap_or(Err(Failure::TIMEOUT)) {
+        Ok(sent) => sent,
+        Err(failure) => return answer::fail(failure, record),
+    };
+    if let Err(failure) = judge(&response, on_client.is_some()) {
+        return answer::fail(failure, record);
+    }
+    record.status = response.status().as_u16();
+    let switched =
+        headers::upgrade(response.headers()).filter(|_| response.status() == StatusCode::SWITCHING_PROTOCOLS);
+    let on_upstream = switched.is_some().then(|| hyper::upgrade::on(&mut response));
+    let (mut head, body) = response.into_parts();
+    head.version = Version::HTTP_11;
+    head.extensions.clear();
+    headers::strip_response(&mut head.headers);
+    for change in share.response_filters.iter().chain(&rule.response_filters) {
+        change.apply(&mut head.headers);
+    }
+    if let (Some(client), Some(upstream), Some(protocol)) = (on_client, on_upstream, switched) {
+        headers::set_upgrade(&mut head.headers, protocol);
+        tunnel::start(client, upstream, lease, record);
+        return Response::from_parts(head, Out::Local { data: None, record: None });
+    }
+    let silence = Silence::new(worker.shared.limits.body_idle);
+    let deadline = limits.deadline.map(|at| Box::pin(sleep_until(at)));
+    let download = Download { inner: body, lease: Some(lease), record, silence, deadline };
+    Response::from_parts(head, Out::Stream(Box::new(download)))
+}
+
+/// The request in the endpoint's protocol; None where filters have left no valid one.
+fn request(onward: Onward, protocol: BackendProtocol, upgrade: Option<HeaderValue>) -> Option<Request<Upload>> {
+    let Onward { method, mut headers, authority, path, upload, .. } = onward;
+    let mut request = Request::new(upload);
+    match protocol {
+        BackendProtocol::Http1 => {
+            headers.insert(HOST, authority);
+            if let Some(protocol) = upgrade {
+                headers::set_upgrade(&mut headers, protocol);
+            }
+            *request.uri_mut() = Uri::from(path);
+        }
+        BackendProtocol::H2c => {
+            headers.remove(HOST);
+            let mut parts = http::uri::Parts::default();
+            parts.scheme = Some(Scheme::HTTP);
+            parts.authority = Some(Authority::try_from(authority.as_bytes()).ok()?);
+            parts.path_and_query = Some(path);
+            *request.uri_mut() = Uri::from_parts(parts).ok()?;
+            *request.version_mut() = Version::HTTP_2;
+        }
+    }
+    *request.method_mut() = method;
+    *request.headers_mut() = headers;
+    Some(request)
+}
+
+async fn send(
+    worker: &Worker,
+    cluster: &Cluster,
+    request: Request<Upload>,
+    record: &mut Record,
+) -> Result<(Response<Incoming>, Lease), Failure> {
+    let mut lease = connect(worker, cluster, record).await?;
+    let mut request = request;
+    loop {
+        match lease.send(request).await {
+            Ok(response) => return Ok((response, lease)),
+            Err(NotSent::Unwritten(unwritten)) if lease.reused => {
+                // The endpoint closed the pooled connection meanwhile: nothing of the request was written.
+                request = *unwritten;
+                let (limits, metrics) = (&worker.shared.limits, &worker.shared.metrics);
+                let upstream = Rc::clone(&lease.upstream);
+                lease = upstream.lease(limits, metrics, true).await.map_err(|_| Failure::CONNECT)?;
+            }
+            Err(_) if record.upload.failed.get() => return Err(Failure::UPLOAD),
+            Err(NotSent::Failed(error)) if error.is_parse() => return Err(Failure::BAD_RESPONSE),
+            Err(_) => return Err(Failure::UPSTREAM),
+        }
+    }
+}
+
+async fn connect(worker: &Worker, cluster: &Cluster, record: &mut Record) -> Result<Lease, Failure> {
+    let (limits, metrics) = (&worker.shared.limits, &worker.shared.metrics);
+    let mut failed = None;
+    while let Some(upstream) = choose(worker, cluster, failed.as_deref()) {
+        record.upstream = Some(upstream.at);
+        match Rc::clone(&upstream).lease(limits, metrics, false).await {
+            Ok(lease) => return Ok(lease),
+            Err(error) => {
+                metrics.connect_errors.inc();
+                tracing::debug!(endpoint = %upstream.at, %error, "an endpoint cannot be connected to");
+                if failed.replace(upstream).is_some() {
+                    return Err(Failure::CONNECT);
+                }
+            }
+        }
+    }
+    Err(if failed.is_some() { Failure::CONNECT } else { Failure::NO_ENDPOINT })
+}
+
+/// The endpoint with fewer requests of two random ones, other than the one that failed.
+fn choose(worker: &Worker, cluster: &Cluster, failed: Option<&Upstream>) -> Option<Rc<Upstream>> {
+    let usable = cluster.endpoints.iter().copied().filter(|at| failed.is_none_or(|failed| failed.at != *at));
+    let state = |at| worker.pool.upstream(at, cluster.protocol);
+    let mut random = rand::rng();
+    let mut two = match failed {
+        None if cluster.endpoints.len() > 2 => two_of(&cluster.endpoints, &mut random),
+        _ => usable.take(2).collect(),
+    }
+    .into_iter();
+    let first = state(two.next()?);
+    let Some(second) = two.next().map(state) else { return Some(first) };
+    let swap = match first.load().cmp(&second.load()) {
+        std::cmp::Ordering::Less => false,
+        std::cmp::Ordering::Equal => rand::RngExt::random(&mut random),
+        std::cmp::Ordering::Greater => true,
+    };
+    Some(if swap { second } else { first })
+}
+
+/// Two different elements of three or more.
+fn two_of<T: Copy>(all: &[T], random: &mut impl rand::RngExt) -> Vec<T> {
+    let first = random.random_range(0..all.len());
+    let second = (first + random.random_range(1..all.len())) % all.len();
+    [first, second].into_iter().filter_map(|at| all.get(at).copied()).collect()
+}
+
+/// Judges a response's head as strictly as a request's.
+fn judge(response: &Response<Incoming>, upgrade_asked: bool) -> Result<(), Failure> {
+    let version = response.version();
+    framing(response.headers(), version).map_err(|_| Failure::BAD_RESPONSE)?;
+    if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+        let named = headers::upgrade(response.headers()).is_some();
+        return if upgrade_asked && named { Ok(()) } else { Err(Failure::BAD_RESPONSE) };
+    }
+    if response.status().is_informational() || response.status().as_u16() > 599 {
+        return Err(Failure::BAD_RESPONSE);
+    }
+    Ok(())
+}
+
+/// How long an exchange may take.
+struct Timing {
+    /// The end of the whole response.
+    deadline: Option<Instant>,
+    /// Without it: from the last byte of the request to the head of the response.
+    head: Option<Duration>,
+}
+
+impl Timing {
+    fn of(rule: &Rule, record: &Record) -> Self {
+        let whole = rule.request_timeout.map(|limit| record.started + limit);
+        let attempt = rule.backend_timeout.flatten().map(|limit| Instant::now() + limit);
+        let deadline = whole.into_iter().chain(attempt).min();
+        let default = rule.backend_timeout.is_none() && rule.request_timeout.is_none();
+        let head = default.then(|| record.downstream.worker.shared.limits.response);
+        Self { deadline, head }
+    }
+}
+
+/// None when time is up.
+async fn in_time<T>(work: impl Future<Output = T>, limits: &Timing, upload: &UploadState) -> Option<T> {
+    let mut work = pin!(work);
+    loop {
+        let head = limits.head.map(|head| upload.moved.get() + head);
+        let Some(until) = limits.deadline.into_iter().chain(head).min() else { return Some(work.await) };
+        tokio::select! {
+            done = work.as_mut() => return Some(done),
+            () = sleep_until(until) => {
+                // The upload may have gone on meanwhile.
+                let now = Instant::now();
+                let late = |at: Option<Instant>| at.is_some_and(|at| at <= now);
+                if late(limits.deadline) || late(limits.head.map(|head| upload.moved.get() + head)) {
+                    return None;
+                }
+            }
+        }
+    }
+}
