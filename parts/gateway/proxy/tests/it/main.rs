@@ -1,1 +1,9 @@
-//! Integration tests.
+//! The proxy as clients and backends see it, over real sockets.
+
+mod apply;
+mod backend;
+mod forward;
+mod http2;
+mod rig;
+mod strict;
+mod tls;
