@@ -17,6 +17,7 @@ use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use purlin_telemetry::metrics::Gauge;
 use purlin_traffic::model::Protocol;
 use rustls::ServerConfig;
 use tokio::io::AsyncReadExt as _;
@@ -91,8 +92,7 @@ impl Downstream {
 /// Serves one connection to its end.
 pub(crate) async fn serve(worker: Rc<Worker>, accepted: Accepted) {
     let drain = worker.shared.limits.drain;
-    let connections = worker.shared.metrics.connections.clone();
-    connections.add(1);
+    let _counted = Counted::new(&worker.shared.metrics.connections);
     let stop = accepted.stop.clone();
     let cut = async {
         stop.cancelled().await;
@@ -102,7 +102,22 @@ pub(crate) async fn serve(worker: Rc<Worker>, accepted: Accepted) {
         () = speak(worker, accepted) => {}
         () = cut => {}
     }
-    connections.add(-1);
+}
+
+/// Counts a connection for as long as it is held.
+struct Counted(Gauge);
+
+impl Counted {
+    fn new(gauge: &Gauge) -> Self {
+        gauge.add(1);
+        Self(gauge.clone())
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.add(-1);
+    }
 }
 
 async fn speak(worker: Rc<Worker>, accepted: Accepted) {

@@ -10,7 +10,7 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use purlin_traffic::model::{ObjectName, RouteModel};
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
-use tokio::sync::{Mutex, mpsc};
+use tokio::sync::{Mutex, mpsc, oneshot};
 
 use crate::config::Options;
 use crate::metrics::Metrics;
@@ -134,13 +134,10 @@ impl Proxy {
                 Err(message) => report.binds.push(BindError { at, message }),
             }
         }
-        control.open.retain(|at| {
-            let stays = model.binds.contains_key(at);
-            if !stays {
-                self.tell(|| Command::Close(*at));
-            }
-            stays
-        });
+        let gone: Vec<_> = control.open.extract_if(|at| !model.binds.contains_key(at)).collect();
+        for at in gone {
+            self.close(at).await;
+        }
         let routes: HashSet<&ObjectName> = routes(model).collect();
         control.series.retain(|route, _| routes.contains(route));
         report
@@ -158,9 +155,17 @@ impl Proxy {
         Ok(())
     }
 
-    fn tell(&self, command: impl Fn() -> Command) {
+    /// Closes the sockets of an address, and waits until all are: it can be bound again then.
+    async fn close(&self, at: SocketAddr) {
+        let mut closing = Vec::new();
         for worker in &self.commands {
-            let _ = worker.send(command());
+            let (closed, on_closed) = oneshot::channel();
+            let _ = worker.send(Command::Close(at, closed));
+            closing.push(on_closed);
+        }
+        for on_closed in closing {
+            // The sender is dropped when it is done.
+            let _ = on_closed.await;
         }
     }
 
@@ -168,7 +173,9 @@ impl Proxy {
     /// Nothing of the proxy is left running when it returns.
     pub async fn drain(&self, deadline: Duration) {
         let mut control = self.control.lock().await;
-        self.tell(|| Command::Drain(deadline));
+        for worker in &self.commands {
+            let _ = worker.send(Command::Drain(deadline));
+        }
         let threads: Vec<_> = control.threads.drain(..).collect();
         control.open.clear();
         // The workers come after the log's thread, which ends when they have dropped their senders.

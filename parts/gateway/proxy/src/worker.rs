@@ -18,8 +18,8 @@ use futures::FutureExt as _;
 use purlin_traffic::model::BackendProtocol;
 use rustls::ServerConfig;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Semaphore, mpsc};
-use tokio::task::LocalSet;
+use tokio::sync::{Semaphore, mpsc, oneshot};
+use tokio::task::{JoinHandle as Task, LocalSet};
 use tokio::time::{interval, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -52,7 +52,8 @@ pub(crate) enum Command {
         listener: std::net::TcpListener,
         tls: Arc<ServerConfig>,
     },
-    Close(SocketAddr),
+    /// Stop accepting; what is accepted already goes on. Told when the socket is closed.
+    Close(SocketAddr, oneshot::Sender<()>),
     /// The last one: serve what is under way to its end, at most this long.
     Drain(Duration),
 }
@@ -115,8 +116,14 @@ pub(crate) fn start(
     Ok((commands, thread))
 }
 
+/// A socket that is listened on.
+struct Open {
+    stop: CancellationToken,
+    accepting: Task<()>,
+}
+
 async fn run(worker: Rc<Worker>, mut commands: mpsc::UnboundedReceiver<Command>) {
-    let mut binds: HashMap<SocketAddr, CancellationToken> = HashMap::new();
+    let mut binds: HashMap<SocketAddr, Open> = HashMap::new();
     let mut sweep = interval(SWEEP);
     let mut swept = None;
     loop {
@@ -127,13 +134,21 @@ async fn run(worker: Rc<Worker>, mut commands: mpsc::UnboundedReceiver<Command>)
                     match TcpListener::from_std(listener) {
                         Ok(listener) => {
                             let accept = accept(Rc::clone(&worker), at, listener, tls, stop.clone());
-                            drop(worker.tasks.spawn_local(accept));
-                            binds.insert(at, stop);
+                            let accepting = worker.tasks.spawn_local(accept);
+                            binds.insert(at, Open { stop, accepting });
                         }
                         Err(error) => tracing::error!(%at, %error, "a listening socket cannot be used"),
                     }
                 }
-                Some(Command::Close(at)) => drop(binds.remove(&at).map(|stop| stop.cancel())),
+                Some(Command::Close(at, closed)) => {
+                    if let Some(bind) = binds.remove(&at) {
+                        bind.stop.cancel();
+                        drop(worker.tasks.spawn_local(async move {
+                            drop(bind.accepting.await);
+                            drop(closed);
+                        }));
+                    }
+                }
                 Some(Command::Drain(deadline)) => return drain(&worker, &binds, deadline).await,
                 None => return,
             },
@@ -150,9 +165,9 @@ async fn run(worker: Rc<Worker>, mut commands: mpsc::UnboundedReceiver<Command>)
     }
 }
 
-async fn drain(worker: &Worker, binds: &HashMap<SocketAddr, CancellationToken>, deadline: Duration) {
-    for stop in binds.values() {
-        stop.cancel();
+async fn drain(worker: &Worker, binds: &HashMap<SocketAddr, Open>, deadline: Duration) {
+    for bind in binds.values() {
+        bind.stop.cancel();
     }
     worker.tasks.close();
     if timeout(deadline, worker.tasks.wait()).await.is_err() {
