@@ -47,6 +47,8 @@ impl Failure {
         failure(StatusCode::BAD_GATEWAY, "bad_response", "the backend's answer is not valid HTTP");
     pub(crate) const TIMEOUT: Self =
         failure(StatusCode::GATEWAY_TIMEOUT, "response_timeout", "the backend did not answer in time");
+    pub(crate) const NO_TUNNEL: Self =
+        failure(StatusCode::NOT_IMPLEMENTED, "no_tunnel", "the backend does not take WebSockets");
     pub(crate) const EXPECTATION: Self =
         failure(StatusCode::EXPECTATION_FAILED, "refused", "only Expect: 100-continue is known");
     /// The client's fault, and what is left of its request cannot be found again.

@@ -221,6 +221,7 @@ async fn speak_h2(downstream: Rc<Downstream>, io: Io) -> hyper::Result<()> {
     };
     let connection = http2::Builder::new(LocalExec)
         .timer(TokioTimer::new())
+        .enable_connect_protocol()
         .max_concurrent_streams(limits.streams)
         .max_header_list_size(u32::try_from(limits.head_bytes).unwrap_or(u32::MAX))
         .max_pending_accept_reset_streams(MAX_PENDING_RESETS)

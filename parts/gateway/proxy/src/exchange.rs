@@ -19,11 +19,12 @@ use crate::headers;
 use crate::record::Record;
 use crate::snapshot::{Act, NoListener, Rule, RuleId, Share};
 use crate::trace::Ids;
+use crate::websocket;
 use crate::worker::Pinned;
 
 /// Answers one request.
 pub(crate) async fn serve(downstream: Rc<Downstream>, mut request: Request<Incoming>) -> Response<Out> {
-    let upgrade = headers::upgrade(request.headers()).map(|protocol| (protocol, hyper::upgrade::on(&mut request)));
+    let upgrade = upgrade_asked(&mut request);
     let (head, body) = request.into_parts();
     let snapshot = downstream.worker.snapshot();
     let (upload, state) = Upload::new(body, downstream.worker.shared.limits.body_idle);
@@ -51,6 +52,16 @@ pub(crate) async fn serve(downstream: Rc<Downstream>, mut request: Request<Incom
     };
     let Some(rule) = snapshot.rule(id) else { return answer::fail(Failure::NO_ROUTE, record) };
     act(rule, Asked { head, upload, target, upgrade }, record).await
+}
+
+/// The protocol that the client wants to change to, by either version's means.
+fn upgrade_asked(request: &mut Request<Incoming>) -> Option<(HeaderValue, OnUpgrade)> {
+    let protocol = match request.version() {
+        Version::HTTP_11 => headers::upgrade(request.headers())?,
+        Version::HTTP_2 => websocket::of_extended_connect(request)?,
+        _ => return None,
+    };
+    Some((protocol, hyper::upgrade::on(request)))
 }
 
 /// A request that found its rule.

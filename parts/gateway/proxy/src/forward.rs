@@ -23,8 +23,8 @@ use crate::headers;
 use crate::pool::{Lease, NotSent, Upstream};
 use crate::record::Record;
 use crate::snapshot::{Rule, Share};
-use crate::tunnel;
 use crate::worker::Worker;
+use crate::{tunnel, websocket};
 
 /// A request as it is sent on, but for what depends on the endpoint's protocol.
 pub(crate) struct Onward {
@@ -41,7 +41,10 @@ pub(crate) async fn forward(rule: &Rule, share: &Share, mut onward: Onward, mut 
     let Some(cluster) = &share.cluster else { return answer::fail(Failure::NO_BACKEND, record) };
     let asked = match cluster.protocol {
         BackendProtocol::Http1 => onward.upgrade.take(),
-        // HTTP/2 has no Upgrade: the request goes on without.
+        // An extended CONNECT has no meaning without its tunnel; an Upgrade may be ignored.
+        BackendProtocol::H2c if onward.upgrade.is_some() && record.version == Version::HTTP_2 => {
+            return answer::fail(Failure::NO_TUNNEL, record);
+        }
         BackendProtocol::H2c => None,
     };
     let (protocol, on_client) = asked.unzip();
@@ -60,6 +63,9 @@ pub(crate) async fn forward(rule: &Rule, share: &Share, mut onward: Onward, mut 
     if let Err(failure) = judge(&response, on_client.is_some()) {
         return answer::fail(failure, record);
     }
+    if on_client.is_some() && record.version == Version::HTTP_2 && response.status().is_success() {
+        return answer::fail(Failure::NO_TUNNEL, record);
+    }
     record.status = response.status().as_u16();
     let switched =
         headers::upgrade(response.headers()).filter(|_| response.status() == StatusCode::SWITCHING_PROTOCOLS);
@@ -72,7 +78,10 @@ pub(crate) async fn forward(rule: &Rule, share: &Share, mut onward: Onward, mut 
         change.apply(&mut head.headers);
     }
     if let (Some(client), Some(upstream), Some(protocol)) = (on_client, on_upstream, switched) {
-        headers::set_upgrade(&mut head.headers, protocol);
+        match record.version {
+            Version::HTTP_2 => head.status = websocket::accepted(&mut head.headers),
+            _ => headers::set_upgrade(&mut head.headers, protocol),
+        }
         tunnel::start(client, upstream, lease, record);
         return Response::from_parts(head, Out::Local { data: None, record: None });
     }

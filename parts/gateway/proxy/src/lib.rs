@@ -37,6 +37,7 @@ mod snapshot;
 mod tls;
 mod trace;
 mod tunnel;
+mod websocket;
 mod worker;
 
 pub use config::{AccessLog, Limits, Options};

@@ -8,6 +8,7 @@ use http_body_util::{BodyExt, Full};
 use hyper::client::conn::http2::{SendRequest, handshake};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use purlin_traffic::model::BackendProtocol;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use crate::backend::Backend;
@@ -115,4 +116,35 @@ async fn a_drain_says_goaway() {
     };
     tokio::join!(drain, release);
     assert_eq!(busy.await.unwrap(), 200);
+}
+
+#[tokio::test]
+async fn a_websocket_over_http2_reaches_an_http1_backend() {
+    let backend = Backend::start("one").await;
+    let rig = Rig::simple(backend.at).await;
+    let mut sender = connect(rig.at).await;
+    // The server's settings have come with the first response.
+    assert_eq!(text(&mut sender, post("http://a.example/", b"")).await.0, 200);
+    let connect = |path: &str| {
+        let mut request = Request::connect(format!("http://a.example{path}")).version(Version::HTTP_2);
+        request.extensions_mut().unwrap().insert(hyper::ext::Protocol::from_static("websocket"));
+        request.header("sec-websocket-version", "13").body(Full::default()).unwrap()
+    };
+    let mut response = sender.send_request(connect("/ws")).await.unwrap();
+    assert_eq!(response.status(), 200);
+    let mut stream = TokioIo::new(hyper::upgrade::on(&mut response).await.unwrap());
+    stream.write_all(&[0x81, 0x82, 0, 0, 0, 0, b'h', b'i']).await.unwrap();
+    let mut echo = [0; 4];
+    stream.read_exact(&mut echo).await.unwrap();
+    assert_eq!(&echo, b"\x81\x02hi");
+    stream.shutdown().await.unwrap();
+    let mut rest = Vec::new();
+    stream.read_to_end(&mut rest).await.unwrap();
+    assert_eq!(rest, b"\x81\x03bye");
+    // No tunnel where the backend does not agree, or for another protocol.
+    assert_eq!(sender.send_request(connect("/plain")).await.unwrap().status(), 501);
+    let mut other = connect("/ws");
+    other.extensions_mut().insert(hyper::ext::Protocol::from_static("other"));
+    assert_eq!(sender.send_request(other).await.unwrap().status(), 501);
+    assert_eq!(*backend.seen.lock(), ["POST /", "GET /ws", "GET /plain"]);
 }

@@ -4,6 +4,7 @@ mod apply;
 mod backend;
 mod forward;
 mod http2;
+mod limits;
 mod rig;
 mod strict;
 mod tls;
