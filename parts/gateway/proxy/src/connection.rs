@@ -91,15 +91,14 @@ impl Downstream {
 
 /// Serves one connection to its end.
 pub(crate) async fn serve(worker: Rc<Worker>, accepted: Accepted) {
-    let drain = worker.shared.limits.drain;
     let _counted = Counted::new(&worker.shared.metrics.connections);
     let stop = accepted.stop.clone();
     let cut = async {
         stop.cancelled().await;
-        sleep(drain).await;
+        sleep(worker.drain.get()).await;
     };
     tokio::select! {
-        () = speak(worker, accepted) => {}
+        () = speak(Rc::clone(&worker), accepted) => {}
         () = cut => {}
     }
 }

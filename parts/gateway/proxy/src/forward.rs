@@ -3,7 +3,9 @@
 //! An endpoint is chosen by the lesser load of two random ones. Where it cannot be connected to, another one is tried,
 //! once. A request that was written is never sent again.
 
+use std::cmp::Ordering;
 use std::future::Future;
+use std::net::SocketAddr;
 use std::pin::pin;
 use std::rc::Rc;
 use std::time::Duration;
@@ -14,6 +16,7 @@ use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri, V
 use hyper::body::Incoming;
 use hyper::upgrade::OnUpgrade;
 use purlin_traffic::model::{BackendProtocol, Cluster};
+use rand::RngExt;
 use tokio::time::{Instant, sleep_until};
 
 use crate::answer::{self, Failure};
@@ -164,29 +167,33 @@ async fn connect(worker: &Worker, cluster: &Cluster, record: &mut Record) -> Res
 
 /// The endpoint with fewer requests of two random ones, other than the one that failed.
 fn choose(worker: &Worker, cluster: &Cluster, failed: Option<&Upstream>) -> Option<Rc<Upstream>> {
-    let usable = cluster.endpoints.iter().copied().filter(|at| failed.is_none_or(|failed| failed.at != *at));
-    let state = |at| worker.pool.upstream(at, cluster.protocol);
+    let state = |at: &SocketAddr| worker.pool.upstream(*at, cluster.protocol);
     let mut random = rand::rng();
-    let mut two = match failed {
-        None if cluster.endpoints.len() > 2 => two_of(&cluster.endpoints, &mut random),
-        _ => usable.take(2).collect(),
-    }
-    .into_iter();
-    let first = state(two.next()?);
-    let Some(second) = two.next().map(state) else { return Some(first) };
+    let (first, second) = match (cluster.endpoints.as_slice(), failed) {
+        ([], _) => return None,
+        ([only], None) => return Some(state(only)),
+        (all, None) => two_of(all, &mut random),
+        (all, Some(failed)) => {
+            let mut others = all.iter().filter(|at| **at != failed.at);
+            let first = others.next()?;
+            (Some(first), others.next())
+        }
+    };
+    let (first, second) = (state(first?), second.map(state));
+    let Some(second) = second else { return Some(first) };
     let swap = match first.load().cmp(&second.load()) {
-        std::cmp::Ordering::Less => false,
-        std::cmp::Ordering::Equal => rand::RngExt::random(&mut random),
-        std::cmp::Ordering::Greater => true,
+        Ordering::Less => false,
+        Ordering::Equal => random.random(),
+        Ordering::Greater => true,
     };
     Some(if swap { second } else { first })
 }
 
-/// Two different elements of three or more.
-fn two_of<T: Copy>(all: &[T], random: &mut impl rand::RngExt) -> Vec<T> {
+/// Two different elements of two or more.
+fn two_of<'a, T>(all: &'a [T], random: &mut impl RngExt) -> (Option<&'a T>, Option<&'a T>) {
     let first = random.random_range(0..all.len());
     let second = (first + random.random_range(1..all.len())) % all.len();
-    [first, second].into_iter().filter_map(|at| all.get(at).copied()).collect()
+    (all.get(first), all.get(second))
 }
 
 /// Judges a response's head as strictly as a request's.

@@ -15,8 +15,8 @@ use crate::record::Record;
 pub(crate) fn start(client: OnUpgrade, upstream: OnUpgrade, lease: Lease, mut record: Box<Record>) {
     let worker = record.downstream.worker.clone();
     let stop = record.downstream.stop.clone();
-    let drain = worker.shared.limits.drain;
-    drop(worker.tasks.spawn_local(async move {
+    let tasks = worker.tasks.clone();
+    drop(tasks.spawn_local(async move {
         let copied = async {
             let (client, upstream) = tokio::try_join!(client, upstream).ok()?;
             let (mut client, mut upstream) = (TokioIo::new(client), TokioIo::new(upstream));
@@ -24,7 +24,7 @@ pub(crate) fn start(client: OnUpgrade, upstream: OnUpgrade, lease: Lease, mut re
         };
         let cut = async {
             stop.cancelled().await;
-            sleep(drain).await;
+            sleep(worker.drain.get()).await;
         };
         tokio::select! {
             copied = copied => match copied {

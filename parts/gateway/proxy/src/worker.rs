@@ -3,7 +3,7 @@
 //! Workers share nothing that is written to by requests but metric atomics. A request takes the newest snapshot once,
 //! by a reference that is counted in this thread only ([`Pinned`]).
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::{HashMap, HashSet};
 use std::io;
 use std::net::SocketAddr;
@@ -66,6 +66,8 @@ pub(crate) struct Worker {
     pub(crate) tasks: TaskTracker,
     slots: Arc<Semaphore>,
     newest: RefCell<Pinned>,
+    /// How long connections go on once their bind has stopped.
+    pub(crate) drain: Cell<Duration>,
 }
 
 /// A snapshot that a request holds on to.
@@ -105,6 +107,7 @@ pub(crate) fn start(
         let worker = Rc::new(Worker {
             slots: Arc::new(Semaphore::new(shared.limits.connections)),
             newest: RefCell::new(Pinned(Rc::new(shared.snapshot.load_full()))),
+            drain: Cell::new(shared.limits.drain),
             shared,
             log,
             pool: Pool::default(),
@@ -166,6 +169,7 @@ async fn run(worker: Rc<Worker>, mut commands: mpsc::UnboundedReceiver<Command>)
 }
 
 async fn drain(worker: &Worker, binds: &HashMap<SocketAddr, Open>, deadline: Duration) {
+    worker.drain.set(deadline);
     for bind in binds.values() {
         bind.stop.cancel();
     }

@@ -10,7 +10,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
 
-use crate::backend::Backend;
+use crate::backend::{Backend, scripted};
 use crate::rig::{Rig, free, options, read_reply, rule, share};
 
 const H1: BackendProtocol = BackendProtocol::Http1;
@@ -62,6 +62,50 @@ async fn another_endpoint_is_tried_once() {
     for _ in 0..20 {
         assert_eq!(rig.get("/").await.status, 200);
     }
+}
+
+#[tokio::test]
+async fn the_endpoint_with_less_to_do_is_chosen() {
+    let (one, two) = (Backend::start("one").await, Backend::start("two").await);
+    let rig = Rig::new(vec![rule("/", "svc")], &[("svc", H1, &[one.at, two.at])]).await;
+    let mut busy = TcpStream::connect(rig.at).await.unwrap();
+    busy.write_all(b"GET /gate HTTP/1.1\r\nHost: a\r\n\r\n").await.unwrap();
+    while one.seen.lock().len() + two.seen.lock().len() == 0 {
+        tokio::task::yield_now().await;
+    }
+    let free = if one.seen.lock().is_empty() { "one" } else { "two" };
+    for _ in 0..20 {
+        assert_eq!(rig.get("/").await.header("x-backend"), Some(free));
+    }
+}
+
+/// The answer comes while the request is still being sent: the client gets it.
+#[tokio::test]
+async fn an_early_answer_reaches_the_client() {
+    let early = b"HTTP/1.1 413 Too Large\r\nContent-Length: 2\r\nConnection: close\r\n\r\nno";
+    let rig = Rig::simple(scripted(early.to_vec()).await).await;
+    let mut stream = TcpStream::connect(rig.at).await.unwrap();
+    stream.write_all(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 100000000\r\n\r\n").await.unwrap();
+    let (mut reading, mut writing) = stream.split();
+    let upload = async {
+        // Ends when the proxy closes.
+        while writing.write_all(&[b'x'; 4096]).await.is_ok() {
+            tokio::task::yield_now().await;
+        }
+    };
+    let answer = async {
+        let mut got = Vec::new();
+        while !got.ends_with(b"no") {
+            assert_ne!(reading.read_buf(&mut got).await.unwrap(), 0);
+        }
+        String::from_utf8(got).unwrap()
+    };
+    tokio::pin!(upload);
+    let got = tokio::select! {
+        got = answer => got,
+        () = &mut upload => panic!("closed before the answer came"),
+    };
+    assert!(got.starts_with("HTTP/1.1 413"), "{got}");
 }
 
 #[tokio::test]

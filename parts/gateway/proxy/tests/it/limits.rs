@@ -91,3 +91,18 @@ async fn a_backend_that_falls_silent_is_given_up() {
         assert!(got.starts_with(b"HTTP/1.1 200") && got.ends_with(b"abc"), "{got:?}");
     }
 }
+
+#[tokio::test]
+async fn bytes_may_come_one_by_one() {
+    let backend = Backend::start("one").await;
+    let rig = Rig::simple(backend.at).await;
+    let mut stream = TcpStream::connect(rig.at).await.unwrap();
+    stream.set_nodelay(true).unwrap();
+    for byte in b"PRI /x HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\nConnection: close\r\n\r\nabc" {
+        stream.write_all(&[*byte]).await.unwrap();
+        tokio::task::yield_now().await;
+    }
+    let got = String::from_utf8_lossy(&rest(stream).await).into_owned();
+    assert!(got.starts_with("HTTP/1.1 200") && got.ends_with("abc"), "{got}");
+    assert_eq!(*backend.seen.lock(), ["PRI /x"]);
+}
