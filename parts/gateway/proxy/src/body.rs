@@ -58,6 +58,8 @@ pub(crate) struct UploadState {
     pub(crate) moved: Cell<Instant>,
     /// The client broke off or fell silent.
     pub(crate) failed: Cell<bool>,
+    /// All of it has been read.
+    pub(crate) ended: Cell<bool>,
 }
 
 #[derive(Debug)]
@@ -69,8 +71,12 @@ pub(crate) struct Upload {
 
 impl Upload {
     pub(crate) fn new(inner: Incoming, limit: Duration) -> (Self, Rc<UploadState>) {
-        let moved = Cell::new(Instant::now());
-        let state = Rc::new(UploadState { bytes: Cell::new(0), moved, failed: Cell::new(false) });
+        let state = Rc::new(UploadState {
+            bytes: Cell::new(0),
+            moved: Cell::new(Instant::now()),
+            failed: Cell::new(false),
+            ended: Cell::new(inner.is_end_stream()),
+        });
         (Self { inner, state: Rc::clone(&state), silence: Silence::new(limit) }, state)
     }
 }
@@ -90,6 +96,7 @@ impl Body for Upload {
         };
         this.silence.broken();
         this.state.moved.set(Instant::now());
+        this.state.ended.set(this.inner.is_end_stream() || next.is_none());
         Poll::Ready(match next {
             None => None,
             Some(Ok(frame)) => Some(Ok(counted(frame, |n| this.state.bytes.set(this.state.bytes.get() + n)))),

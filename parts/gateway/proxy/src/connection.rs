@@ -10,6 +10,7 @@ use std::net::SocketAddr;
 use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use http::Request;
@@ -27,7 +28,7 @@ use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 
 use crate::exchange;
-use crate::io::Io;
+use crate::io::{Io, Unread};
 use crate::worker::Worker;
 
 /// What an HTTP/2 client sends first (RFC 9113, section 3.4).
@@ -68,6 +69,7 @@ pub(crate) struct Downstream {
     /// Under TLS: the name of the handshake, if any.
     pub(crate) tls: Option<Option<String>>,
     pub(crate) stop: CancellationToken,
+    unread: Unread,
     active: Cell<u32>,
     quiet_since: Cell<Instant>,
 }
@@ -78,7 +80,10 @@ impl Downstream {
         self.active.set(self.active.get() + 1);
     }
 
-    pub(crate) fn ended(&self) {
+    pub(crate) fn ended(&self, read_to_its_end: bool) {
+        if !read_to_its_end {
+            self.unread.store(true, Ordering::Relaxed);
+        }
         self.active.set(self.active.get().saturating_sub(1));
         self.quiet_since.set(Instant::now());
     }
@@ -137,6 +142,7 @@ async fn speak(worker: Rc<Worker>, accepted: Accepted) {
         client,
         tls: opened.tls,
         stop,
+        unread: opened.io.unread(),
         active: Cell::new(0),
         quiet_since: Cell::new(Instant::now()),
     });

@@ -1,16 +1,27 @@
 //! A client's byte stream: TCP or TLS, the bytes read ahead first, with a limit on a client that does not read.
+//!
+//! It closes with patience: a socket closed with unread bytes in it is reset, and the reset destroys the answer on its
+//! way to a client that still sends. So the rest of a request that was answered early is read and thrown away, for a
+//! while (RFC 9112, section 9.6).
 
+use std::future::Future as _;
 use std::io;
 use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::{Buf as _, Bytes};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
+use tokio::time::{Sleep, sleep};
 use tokio_rustls::server::TlsStream;
 
 use crate::body::Silence;
+
+/// How long a client may go on sending after we have ended.
+const PATIENCE: Duration = Duration::from_secs(2);
 
 #[derive(Debug)]
 pub(crate) struct Io {
@@ -18,6 +29,18 @@ pub(crate) struct Io {
     /// Read ahead, to be read again.
     ahead: Bytes,
     stall: Silence,
+    unread: Unread,
+    closing: Option<Closing>,
+}
+
+/// Told when a request was answered that had not been read to its end.
+pub(crate) type Unread = Arc<AtomicBool>;
+
+/// Our side has ended, the client's may have not.
+#[derive(Debug)]
+struct Closing {
+    patience: Pin<Box<Sleep>>,
+    expected: bool,
 }
 
 #[derive(Debug)]
@@ -28,11 +51,38 @@ enum Stream {
 
 impl Io {
     pub(crate) fn plain(stream: TcpStream, ahead: &[u8], stall: Duration) -> Self {
-        Self { stream: Stream::Plain(stream), ahead: Bytes::copy_from_slice(ahead), stall: Silence::new(stall) }
+        Self::new(Stream::Plain(stream), Bytes::copy_from_slice(ahead), stall)
     }
 
     pub(crate) fn tls(stream: TlsStream<TcpStream>, stall: Duration) -> Self {
-        Self { stream: Stream::Tls(Box::new(stream)), ahead: Bytes::new(), stall: Silence::new(stall) }
+        Self::new(Stream::Tls(Box::new(stream)), Bytes::new(), stall)
+    }
+
+    fn new(stream: Stream, ahead: Bytes, stall: Duration) -> Self {
+        Self { stream, ahead, stall: Silence::new(stall), unread: Unread::default(), closing: None }
+    }
+
+    pub(crate) fn unread(&self) -> Unread {
+        Arc::clone(&self.unread)
+    }
+
+    /// Reads what still comes, until the client ends or patience does.
+    fn poll_discard(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let mut space = [0; 4096];
+        loop {
+            let mut buf = ReadBuf::new(&mut space);
+            let read = match &mut self.stream {
+                Stream::Plain(stream) => Pin::new(stream).poll_read(cx, &mut buf),
+                Stream::Tls(stream) => Pin::new(stream).poll_read(cx, &mut buf),
+            };
+            let Some(closing) = &mut self.closing else { return Poll::Ready(()) };
+            match read {
+                Poll::Ready(Ok(())) if !buf.filled().is_empty() => closing.expected = true,
+                Poll::Ready(_) => return Poll::Ready(()),
+                Poll::Pending if !closing.expected => return Poll::Ready(()),
+                Poll::Pending => return closing.patience.as_mut().poll(cx),
+            }
+        }
     }
 
     /// Gives up on a client that takes nothing for too long.
@@ -100,10 +150,14 @@ impl AsyncWrite for Io {
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        ready!(match &mut self.stream {
-            Stream::Plain(stream) => Pin::new(stream).poll_shutdown(cx),
-            Stream::Tls(stream) => Pin::new(stream).poll_shutdown(cx),
-        })?;
-        Poll::Ready(Ok(()))
+        if self.closing.is_none() {
+            ready!(match &mut self.stream {
+                Stream::Plain(stream) => Pin::new(stream).poll_shutdown(cx),
+                Stream::Tls(stream) => Pin::new(stream).poll_shutdown(cx),
+            })?;
+            let expected = self.unread.load(Ordering::Relaxed);
+            self.closing = Some(Closing { patience: Box::pin(sleep(PATIENCE)), expected });
+        }
+        self.poll_discard(cx).map(Ok)
     }
 }

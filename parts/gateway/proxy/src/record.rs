@@ -84,6 +84,6 @@ impl Drop for Record {
         if worker.log.is_on() {
             worker.log.send(self.line(status, flag, took));
         }
-        self.downstream.ended();
+        self.downstream.ended(self.upload.ended.get());
     }
 }

@@ -10,7 +10,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
 
-use crate::backend::{Backend, scripted};
+use crate::backend::Backend;
 use crate::rig::{Rig, free, options, read_reply, rule, share};
 
 const H1: BackendProtocol = BackendProtocol::Http1;
@@ -82,8 +82,17 @@ async fn the_endpoint_with_less_to_do_is_chosen() {
 /// The answer comes while the request is still being sent: the client gets it.
 #[tokio::test]
 async fn an_early_answer_reaches_the_client() {
-    let early = b"HTTP/1.1 413 Too Large\r\nContent-Length: 2\r\nConnection: close\r\n\r\nno";
-    let rig = Rig::simple(scripted(early.to_vec()).await).await;
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let at = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        assert_ne!(stream.read(&mut [0; 1024]).await.unwrap(), 0);
+        let early = b"HTTP/1.1 413 Too Large\r\nContent-Length: 2\r\nConnection: close\r\n\r\nno";
+        stream.write_all(early).await.unwrap();
+        stream.shutdown().await.unwrap();
+        while stream.read(&mut [0; 4096]).await.is_ok_and(|n| n > 0) {}
+    });
+    let rig = Rig::simple(at).await;
     let mut stream = TcpStream::connect(rig.at).await.unwrap();
     stream.write_all(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 100000000\r\n\r\n").await.unwrap();
     let (mut reading, mut writing) = stream.split();
@@ -96,7 +105,8 @@ async fn an_early_answer_reaches_the_client() {
     let answer = async {
         let mut got = Vec::new();
         while !got.ends_with(b"no") {
-            assert_ne!(reading.read_buf(&mut got).await.unwrap(), 0);
+            let read = reading.read_buf(&mut got).await;
+            assert!(read.is_ok_and(|n| n > 0), "{:?}", String::from_utf8_lossy(&got));
         }
         String::from_utf8(got).unwrap()
     };
