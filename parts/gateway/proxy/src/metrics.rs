@@ -79,6 +79,9 @@ impl RouteMetrics {
         if let Some(counter) = self.by_class.get(class) {
             counter.inc();
         }
-        self.took.record(took);
+        // A tunnel lasts as long as its users like: that is no latency.
+        if status != 101 {
+            self.took.record(took);
+        }
     }
 }

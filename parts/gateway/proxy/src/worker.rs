@@ -105,7 +105,7 @@ pub(crate) fn start(
     let runtime = tokio::runtime::Builder::new_current_thread().enable_io().enable_time().build()?;
     let thread = thread::Builder::new().name(format!("proxy-{number}")).spawn(move || {
         let worker = Rc::new(Worker {
-            slots: Arc::new(Semaphore::new(shared.limits.connections)),
+            slots: Arc::new(Semaphore::new(shared.limits.connections.min(Semaphore::MAX_PERMITS))),
             newest: RefCell::new(Pinned(Rc::new(shared.snapshot.load_full()))),
             drain: Cell::new(shared.limits.drain),
             shared,

@@ -192,10 +192,11 @@ fn changes(list: &[model::HeaderChange], broken: &mut Vec<String>) -> Vec<Change
 
 /// A regular expression that matches whole values.
 fn whole(text: &str) -> Result<Regex, String> {
+    let build = |pattern: &str| {
+        let built = RegexBuilder::new(pattern).size_limit(MAX_REGEX_BYTES).build();
+        built.map_err(|e| format!("regular expression {text:?}: {e}"))
+    };
     // Alone first, so that a lone parenthesis cannot leave the group.
-    Regex::new(text).map_err(|e| format!("regular expression {text:?}: {e}"))?;
-    RegexBuilder::new(&format!("^(?:{text})$"))
-        .size_limit(MAX_REGEX_BYTES)
-        .build()
-        .map_err(|e| format!("regular expression {text:?}: {e}"))
+    build(text)?;
+    build(&format!("^(?:{text})$"))
 }

@@ -4,12 +4,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use purlin_traffic::model::{Action, BackendProtocol, PathMatch};
+use purlin_traffic::model::{Action, BackendProtocol, Cluster, PathMatch};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use crate::backend::Backend;
-use crate::rig::{PATIENCE, Rig, free, listener, options, read_reply, rule, share};
+use crate::rig::{PATIENCE, Rig, cluster_name, free, listener, options, read_reply, rule, share};
 
 const H1: BackendProtocol = BackendProtocol::Http1;
 const KEPT: &[u8] = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n";
@@ -68,6 +68,26 @@ async fn a_change_is_served_at_once() {
         rig.proxy.apply(&model).await;
         stream.write_all(KEPT).await.unwrap();
         assert_eq!(read_reply(&mut stream).await.header("x-backend"), Some(name));
+    }
+}
+
+#[tokio::test]
+async fn endpoints_change_and_pooled_connections_of_old_ones_are_not_used() {
+    let (one, two) = (Backend::start("one").await, Backend::start("two").await);
+    let rig = Rig::with(options(1), vec![rule("/", "svc")], &[("svc", H1, &[one.at])]).await;
+    let mut stream = TcpStream::connect(rig.at).await.unwrap();
+    let mut model = rig.model.clone();
+    for (endpoints, expected) in
+        [(vec![one.at], Some("one")), (vec![two.at], Some("two")), (vec![], None), (vec![one.at], Some("one"))]
+    {
+        let cluster = Cluster { protocol: H1, endpoints };
+        model.clusters.insert(cluster_name("svc"), Arc::new(cluster));
+        assert_eq!(rig.proxy.apply(&model).await, Default::default());
+        for _ in 0..5 {
+            stream.write_all(KEPT).await.unwrap();
+            let reply = read_reply(&mut stream).await;
+            assert_eq!((reply.status == 503, reply.header("x-backend")), (expected.is_none(), expected), "{reply:?}");
+        }
     }
 }
 

@@ -27,7 +27,9 @@ async fn plain_requests() {
     let both = |first| [first, "GET /after"];
     check_raw("GET / HTTP/1.1\r\nHost: a\r\n\r\n", &[200, 200], &both("GET /")).await;
     check_raw("GET /x?y=1 HTTP/1.1\r\nHost: a:80\r\n\r\n", &[200, 200], &both("GET /x?y=1")).await;
-    check_raw("GET http://b/x HTTP/1.1\r\nHost: a\r\n\r\n", &[200, 200], &both("GET /x")).await;
+    let absolute = "GET http://b/x HTTP/1.1\r\nHost: a\r\n\r\n";
+    let replies = check_raw(absolute, &[200, 200], &both("GET /x")).await;
+    assert!(replies[0].body.contains("\nhost: b\n"), "{replies:?}");
     check_raw("GET /a/../b HTTP/1.1\r\nHost: a\r\n\r\n", &[200, 200], &both("GET /b")).await;
     check_raw("GET /a/%2e%2E/b?/../ HTTP/1.1\r\nHost: a\r\n\r\n", &[200, 200], &both("GET /b?/../")).await;
     check_raw("GET /x#frag HTTP/1.1\r\nHost: a\r\n\r\n", &[200, 200], &both("GET /x")).await;
