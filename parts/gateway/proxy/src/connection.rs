@@ -36,6 +36,8 @@ const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 /// An HTTP/2 peer is asked this often whether it is there, and has this long to answer.
 pub(crate) const PING_EVERY: Duration = Duration::from_secs(30);
 pub(crate) const PING_WAIT: Duration = Duration::from_secs(20);
+/// Once its bind has stopped, a connection without a request yet has this long for it.
+const FIRST_REQUEST: Duration = Duration::from_secs(1);
 /// Streams reset by a client before we took them (rapid reset), and by us for its errors (MadeYouReset).
 const MAX_PENDING_RESETS: usize = 20;
 const MAX_ERROR_RESETS: usize = 100;
@@ -70,6 +72,8 @@ pub(crate) struct Downstream {
     pub(crate) tls: Option<Option<String>>,
     pub(crate) stop: CancellationToken,
     unread: Unread,
+    /// There was a request.
+    asked: Cell<bool>,
     active: Cell<u32>,
     quiet_since: Cell<Instant>,
 }
@@ -77,6 +81,7 @@ pub(crate) struct Downstream {
 impl Downstream {
     /// A request begins; its record calls [`Self::ended`].
     pub(crate) fn began(&self) {
+        self.asked.set(true);
         self.active.set(self.active.get() + 1);
     }
 
@@ -128,9 +133,15 @@ async fn speak(worker: Rc<Worker>, accepted: Accepted) {
     let Accepted { stream, client, bind, tls, stop } = accepted;
     let limits = worker.shared.limits.clone();
     let protocol = worker.snapshot().binds.get(&bind).map_or(Protocol::Http, |bind| bind.protocol);
-    let opened = match protocol {
-        Protocol::Http => timeout(limits.head, open_plain(stream, limits.body_idle)).await,
-        Protocol::Https => timeout(limits.handshake, open_tls(stream, tls, limits.body_idle)).await,
+    let open = async {
+        match protocol {
+            Protocol::Http => timeout(limits.head, open_plain(stream, limits.body_idle)).await,
+            Protocol::Https => timeout(limits.handshake, open_tls(stream, tls, limits.body_idle)).await,
+        }
+    };
+    let opened = tokio::select! {
+        opened = open => opened,
+        () = stopped_for(&stop, FIRST_REQUEST) => return,
     };
     let Ok(Ok(opened)) = opened else {
         worker.shared.metrics.bad_requests.inc();
@@ -143,6 +154,7 @@ async fn speak(worker: Rc<Worker>, accepted: Accepted) {
         tls: opened.tls,
         stop,
         unread: opened.io.unread(),
+        asked: Cell::new(false),
         active: Cell::new(0),
         quiet_since: Cell::new(Instant::now()),
     });
@@ -212,7 +224,17 @@ async fn speak_h1(downstream: Rc<Downstream>, io: Io) -> hyper::Result<()> {
         ended = connection.as_mut() => return ended,
         () = downstream.stop.cancelled() => connection.as_mut().graceful_shutdown(),
     }
-    connection.await
+    // hyper waits for a first request.
+    tokio::select! {
+        ended = connection.as_mut() => return ended,
+        () = sleep(FIRST_REQUEST) => {}
+    }
+    if downstream.asked.get() { connection.await } else { Ok(()) }
+}
+
+async fn stopped_for(stop: &CancellationToken, time: Duration) {
+    stop.cancelled().await;
+    sleep(time).await;
 }
 
 async fn speak_h2(downstream: Rc<Downstream>, io: Io) -> hyper::Result<()> {

@@ -202,3 +202,19 @@ async fn drain_cuts_what_does_not_end() {
     let _ = busy.read_to_end(&mut rest).await;
     assert_eq!(rest, b"");
 }
+
+/// Browsers open connections ahead of need: a drain does not wait for them.
+#[tokio::test]
+async fn drain_does_not_wait_for_connections_without_a_request() {
+    let backend = Backend::start("one").await;
+    let rig = Rig::with(options(1), vec![rule("/", "svc")], &[("svc", H1, &[backend.at])]).await;
+    let mut silent = TcpStream::connect(rig.at).await.unwrap();
+    let mut begun = TcpStream::connect(rig.at).await.unwrap();
+    begun.write_all(b"GET / HT").await.unwrap();
+    // A request on a third one: the others were accepted before it.
+    assert_eq!(rig.get("/").await.status, 200);
+    tokio::time::timeout(PATIENCE, rig.proxy.drain(PATIENCE * 60)).await.expect("the drain waits");
+    for stream in [&mut silent, &mut begun] {
+        assert!(!stream.read(&mut [0; 1]).await.is_ok_and(|n| n > 0));
+    }
+}
