@@ -1,0 +1,128 @@
+//! Which rule serves a request when several match: the order of Gateway API, decided here once.
+//!
+//! Among the rules of one host those come first whose route names it most precisely. Then, exact path, then regular expression (Gateway API leaves its place open), then the longest prefix; then a method
+//! match, the most header matches, the most query matches; then the oldest route, the first by `namespace/name`, and
+//! the first match in the route.
+
+use std::cmp::{Ordering, Reverse};
+use std::sync::Arc;
+
+use k8s_openapi::jiff::Timestamp;
+
+use crate::model::{Match, ObjectName, PathMatch, Rule};
+
+/// A rule with what decides its place besides its match.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Candidate {
+    /// How precisely the route names the host; less is more precise. The same for all hosts until it is attached.
+    pub host: HostRank,
+    /// When the route was created.
+    pub created: Option<Timestamp>,
+    /// The place of the match in the route, counted over all rules.
+    pub position: u32,
+    pub rule: Arc<Rule>,
+}
+
+/// See [`crate::hostname::specificity`]: hostnames that match the same host differ in these two.
+pub(crate) type HostRank = (u8, Reverse<usize>);
+
+/// Less is earlier.
+pub(crate) fn compare(a: &Candidate, b: &Candidate) -> Ordering {
+    (a.host.cmp(&b.host))
+        .then_with(|| match_rank(&a.rule.matches).cmp(&match_rank(&b.rule.matches)))
+        .then_with(|| a.created.cmp(&b.created))
+        .then_with(|| compare_names(&a.rule.route, &b.rule.route))
+        .then_with(|| a.position.cmp(&b.position))
+}
+
+fn match_rank(m: &Match) -> impl Ord {
+    let (kind, length) = match &m.path {
+        PathMatch::Exact(path) => (0, path.len()),
+        PathMatch::Regex(pattern) => (1, pattern.len()),
+        PathMatch::Prefix(prefix) => (2, prefix.len()),
+    };
+    (kind, Reverse(length), m.method.is_none(), Reverse(m.headers.len()), Reverse(m.query.len()))
+}
+
+/// Alphabetical by the text `namespace/name`, in which `/` sorts after `-` and `.`.
+pub(crate) fn compare_names(a: &ObjectName, b: &ObjectName) -> Ordering {
+    text(a).cmp(text(b))
+}
+
+fn text(name: &ObjectName) -> impl Iterator<Item = u8> + '_ {
+    name.namespace.bytes().chain([b'/']).chain(name.name.bytes())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{Action, ValueMatch};
+
+    /// `PATH [METHOD] [h=N] [q=N] [@SECOND] [in NAMESPACE/NAME] [#POSITION]`; a path is `=/exact`, `~regex` or a prefix.
+    fn candidate(text: &str) -> Candidate {
+        let mut words = text.split(' ');
+        let path = words.next().unwrap();
+        let values = |n: &str| (0..n.parse().unwrap()).map(|_| ("x".into(), ValueMatch::Exact("y".into()))).collect();
+        let mut matches = Match {
+            path: match path.split_at(1) {
+                ("=", exact) => PathMatch::Exact(exact.into()),
+                ("~", regex) => PathMatch::Regex(regex.into()),
+                _ => PathMatch::Prefix(path.trim_end_matches('/').into()),
+            },
+            method: None,
+            headers: vec![],
+            query: vec![],
+        };
+        let (mut created, mut position) = (None, 0);
+        let mut route = ObjectName { namespace: "default".into(), name: "route".into() };
+        for word in words {
+            match word.split_at(1) {
+                ("h", n) => matches.headers = values(&n[1..]),
+                ("q", n) => matches.query = values(&n[1..]),
+                ("@", second) => created = Some(Timestamp::from_second(second.parse().unwrap()).unwrap()),
+                ("#", n) => position = n.parse().unwrap(),
+                _ if word.contains('/') => {
+                    let (namespace, name) = word.split_once('/').unwrap();
+                    route = ObjectName { namespace: namespace.into(), name: name.into() };
+                }
+                _ => matches.method = Some(word.into()),
+            }
+        }
+        let rule = Rule {
+            route,
+            index: 0,
+            matches,
+            request_filters: vec![],
+            response_filters: vec![],
+            action: Action::Forward(vec![]),
+            request_timeout: None,
+            backend_timeout: None,
+        };
+        Candidate { host: (2, Reverse(0)), created, position, rule: Arc::new(rule) }
+    }
+
+    /// Each comes before the next.
+    #[track_caller]
+    fn check(order: &[&str]) {
+        for (i, first) in order.iter().enumerate() {
+            for second in &order[i + 1..] {
+                assert_eq!(compare(&candidate(first), &candidate(second)), Ordering::Less, "{first} < {second}");
+                assert_eq!(compare(&candidate(second), &candidate(first)), Ordering::Greater, "{second} > {first}");
+            }
+            assert_eq!(compare(&candidate(first), &candidate(first)), Ordering::Equal, "{first}");
+        }
+    }
+
+    #[test]
+    fn order_of_matches() {
+        check(&["=/a @9", "~/a.* GET @8", "/long/prefix @7", "/a GET @6", "/a h=2 @5", "/a h=1 q=3 @4", "/a h=1 q=1"]);
+        check(&["/a GET", "/a h=16 q=16", "/a q=16", "/a"]);
+        check(&["/ab", "/a/ GET", "/ GET", "/"]);
+    }
+
+    #[test]
+    fn order_of_routes() {
+        check(&["/a @1 z/z", "/a @2 a/a", "/a @3 #0", "/a @3 #1"]);
+        check(&["/a @1 a-b/c", "/a @1 a/a", "/a @1 a/b", "/a @1 ab/a"]);
+    }
+}
