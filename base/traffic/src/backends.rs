@@ -1,0 +1,191 @@
+//! Backends: from a reference in a route to a port of a Service, and from that to its endpoints.
+//!
+//! Only Services are backends. A port's endpoints are found through the slices of its Service, by the port's name:
+//! a slice carries target ports, already resolved for its pods.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+
+use k8s_openapi::api::core::v1::{Service, ServicePort};
+use k8s_openapi::api::discovery::v1::{Endpoint, EndpointSlice};
+use kube::ResourceExt as _;
+use purlin_gateway_api::HttpBackendRef;
+
+use crate::grants::{Grants, Referrer};
+use crate::input::Input;
+use crate::model::{BackendProtocol, Cluster, ClusterName, ObjectName};
+use crate::reasons;
+
+/// The label that ties an EndpointSlice to its Service.
+const SERVICE_NAME: &str = "kubernetes.io/service-name";
+
+/// Why a reference of a route does not resolve.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct RefProblem {
+    pub reason: &'static str,
+    pub message: String,
+}
+
+fn problem<T>(reason: &'static str, message: String) -> Result<T, RefProblem> {
+    Err(RefProblem { reason, message })
+}
+
+/// Finds what references mean.
+pub(crate) struct Backends<'a> {
+    input: &'a Input,
+    grants: &'a Grants<'a>,
+    slices: HashMap<(&'a str, &'a str), Vec<&'a EndpointSlice>>,
+}
+
+impl<'a> Backends<'a> {
+    pub(crate) fn new(input: &'a Input, grants: &'a Grants<'a>) -> Self {
+        let mut slices: HashMap<(&str, &str), Vec<&EndpointSlice>> = HashMap::new();
+        for (name, slice) in &input.endpoint_slices {
+            if let Some(service) = slice.labels().get(SERVICE_NAME) {
+                slices.entry((&*name.namespace, service)).or_default().push(Arc::as_ref(slice));
+            }
+        }
+        Backends { input, grants, slices }
+    }
+
+    /// The port of a Service that an HTTPRoute in `namespace` refers to.
+    pub(crate) fn resolve(&self, namespace: &str, reference: &HttpBackendRef) -> Result<ClusterName, RefProblem> {
+        let service = ObjectName::new(reference.namespace.as_deref().unwrap_or(namespace), &reference.name);
+        if !reference.group.is_empty() || reference.kind != "Service" {
+            let kind = [&*reference.kind, &*reference.group].join(".");
+            let kind = kind.trim_end_matches('.');
+            return problem(
+                reasons::INVALID_KIND,
+                format!("backend {service}: kind {kind} is not supported, only Service"),
+            );
+        }
+        // Before anything is said of the object: who may not refer to it learns nothing of it.
+        if !self.grants.permit(Referrer { kind: "HTTPRoute", namespace }, "Service", &service) {
+            return problem(
+                reasons::REF_NOT_PERMITTED,
+                format!(
+                    "no ReferenceGrant in namespace {} permits HTTPRoutes of {namespace} to refer to Service {service}",
+                    service.namespace
+                ),
+            );
+        }
+        let Some(object) = self.input.services.get(&service) else {
+            return problem(reasons::BACKEND_NOT_FOUND, format!("Service {service} not found"));
+        };
+        if object.spec.as_ref().and_then(|spec| spec.type_.as_deref()) == Some("ExternalName") {
+            return problem(
+                reasons::INVALID_KIND,
+                format!("Service {service} is of type ExternalName, which is not supported as a backend"),
+            );
+        }
+        let Some(port) = reference.port else {
+            return problem(reasons::BACKEND_NOT_FOUND, format!("reference to Service {service} has no port"));
+        };
+        let Some(found) = service_port(object, port) else {
+            return problem(reasons::BACKEND_NOT_FOUND, format!("Service {service} has no port {port}"));
+        };
+        let cluster = ClusterName { service, port };
+        match backend_protocol(found) {
+            Ok(_) => Ok(cluster),
+            Err(what) => problem(
+                reasons::UNSUPPORTED_PROTOCOL,
+                format!("Service {cluster}: {what} is not supported as a backend of an HTTPRoute"),
+            ),
+        }
+    }
+
+    /// What a resolved reference stands for.
+    pub(crate) fn cluster(&self, name: &ClusterName) -> Option<Cluster> {
+        let port = service_port(self.input.services.get(&name.service)?, name.port)?;
+        let protocol = backend_protocol(port).ok()?;
+        let slices = self.slices.get(&(&*name.service.namespace, &*name.service.name));
+        let slices = slices.map(Vec::as_slice).unwrap_or_default();
+        Some(Cluster { protocol, endpoints: endpoints(slices, port.name.as_deref().unwrap_or_default()) })
+    }
+}
+
+fn service_port(service: &Service, port: u16) -> Option<&ServicePort> {
+    let ports = service.spec.as_ref()?.ports.as_ref()?.iter().filter(|p| p.port == i32::from(port));
+    // The same number can stand there twice, for TCP and UDP.
+    ports.min_by_key(|p| p.protocol.as_deref().is_some_and(|protocol| protocol != "TCP"))
+}
+
+/// What the port's endpoints speak, or what of it we do not.
+fn backend_protocol(port: &ServicePort) -> Result<BackendProtocol, String> {
+    if let Some(protocol) = port.protocol.as_deref().filter(|protocol| *protocol != "TCP") {
+        return Err(format!("protocol {protocol}"));
+    }
+    match port.app_protocol.as_deref() {
+        None | Some("" | "http" | "kubernetes.io/ws") => Ok(BackendProtocol::Http1),
+        Some("kubernetes.io/h2c" | "grpc") => Ok(BackendProtocol::H2c),
+        Some(other) => Err(format!("appProtocol {other}")),
+    }
+}
+
+/// The endpoints that take new requests: the ready ones; when there are none, those that still serve while they end.
+fn endpoints(slices: &[&EndpointSlice], port_name: &str) -> Vec<SocketAddr> {
+    let (mut ready, mut draining) = (BTreeSet::new(), BTreeSet::new());
+    for slice in slices {
+        let Some(port) = slice_port(slice, port_name) else { continue };
+        for endpoint in slice.endpoints.as_deref().unwrap_or_default() {
+            // Kubernetes gives no meaning to a second address.
+            let Some(ip) = endpoint.addresses.first().and_then(|a| a.parse::<IpAddr>().ok()) else { continue };
+            match endpoint_state(endpoint) {
+                EndpointState::Ready => ready.insert(SocketAddr::new(ip, port)),
+                EndpointState::Draining => draining.insert(SocketAddr::new(ip, port)),
+                EndpointState::Away => false,
+            };
+        }
+    }
+    let chosen = if ready.is_empty() { draining } else { ready };
+    chosen.into_iter().collect()
+}
+
+fn slice_port(slice: &EndpointSlice, name: &str) -> Option<u16> {
+    if slice.address_type == "FQDN" {
+        return None;
+    }
+    let ports = slice.ports.as_deref().unwrap_or_default();
+    let port = ports.iter().find(|p| {
+        p.name.as_deref().unwrap_or_default() == name && p.protocol.as_deref().is_none_or(|protocol| protocol == "TCP")
+    })?;
+    u16::try_from(port.port?).ok().filter(|port| *port != 0)
+}
+
+enum EndpointState {
+    Ready,
+    Draining,
+    Away,
+}
+
+/// What is unknown: ready counts as true, serving as ready, terminating as false.
+fn endpoint_state(endpoint: &Endpoint) -> EndpointState {
+    let conditions = endpoint.conditions.as_ref();
+    let ready = conditions.and_then(|c| c.ready).unwrap_or(true);
+    let serving = conditions.and_then(|c| c.serving).unwrap_or(ready);
+    let terminating = conditions.and_then(|c| c.terminating).unwrap_or(false);
+    match (ready, serving && terminating) {
+        (true, _) => EndpointState::Ready,
+        (false, true) => EndpointState::Draining,
+        (false, false) => EndpointState::Away,
+    }
+}
+
+/// The clusters of a model under construction: each is built once, and is the same `Arc` while it is equal.
+pub(crate) fn collect_clusters<'n>(
+    backends: &Backends<'_>,
+    names: impl Iterator<Item = &'n ClusterName>,
+    previous: Option<&BTreeMap<ClusterName, Arc<Cluster>>>,
+) -> BTreeMap<ClusterName, Arc<Cluster>> {
+    let mut clusters = BTreeMap::new();
+    for name in names {
+        if clusters.contains_key(name) {
+            continue;
+        }
+        let Some(cluster) = backends.cluster(name) else { continue };
+        let same = previous.and_then(|p| p.get(name)).filter(|old| ***old == cluster);
+        clusters.insert(name.clone(), same.cloned().unwrap_or_else(|| Arc::new(cluster)));
+    }
+    clusters
+}

@@ -1,0 +1,100 @@
+//! Certificates of listeners: from `certificateRefs` to Secrets of type `kubernetes.io/tls`.
+//!
+//! Here it is checked that a Secret holds PEM of a chain and of a key; whether the two belong together and can be
+//! served is for the data plane to say, which loads them.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use k8s_openapi::api::core::v1::Secret;
+use purlin_gateway_api::SecretObjectReference;
+use rustls_pki_types::pem::PemObject as _;
+use rustls_pki_types::{CertificateDer, PrivateKeyDer};
+
+use crate::grants::{Grants, Referrer};
+use crate::input::Input;
+use crate::listeners::Refusal;
+use crate::model::{Certificate, ObjectName};
+use crate::reasons;
+
+/// Finds certificates; each Secret is read once.
+pub(crate) struct Certificates<'a> {
+    input: &'a Input,
+    grants: &'a Grants<'a>,
+    read: BTreeMap<ObjectName, Result<Arc<Certificate>, String>>,
+}
+
+impl<'a> Certificates<'a> {
+    pub(crate) fn new(input: &'a Input, grants: &'a Grants<'a>) -> Self {
+        Certificates { input, grants, read: BTreeMap::new() }
+    }
+
+    /// The certificates that a listener of `gateway` can serve, and what is wrong with the first of the others.
+    pub(crate) fn resolve(
+        &mut self,
+        gateway: &ObjectName,
+        references: &[SecretObjectReference],
+    ) -> (Vec<Arc<Certificate>>, Option<Refusal>) {
+        if references.is_empty() {
+            let message = "tls.certificateRefs: a listener with protocol HTTPS needs a certificate";
+            return (Vec::new(), Some((reasons::INVALID_CERTIFICATE_REF, message.to_owned())));
+        }
+        let (mut found, mut problem) = (Vec::new(), None);
+        for reference in references {
+            match self.resolve_one(gateway, reference) {
+                Ok(certificate) => found.push(certificate),
+                Err(refusal) => problem = problem.or(Some(refusal)),
+            }
+        }
+        (found, problem)
+    }
+
+    fn resolve_one(
+        &mut self,
+        gateway: &ObjectName,
+        reference: &SecretObjectReference,
+    ) -> Result<Arc<Certificate>, Refusal> {
+        let secret = ObjectName::new(reference.namespace.as_deref().unwrap_or(&gateway.namespace), &reference.name);
+        if !reference.group.is_empty() || reference.kind != "Secret" {
+            let message = format!("tls.certificateRefs: kind {} is not supported, only Secret", reference.kind);
+            return Err((reasons::INVALID_CERTIFICATE_REF, message));
+        }
+        let referrer = Referrer { kind: "Gateway", namespace: &gateway.namespace };
+        if !self.grants.permit(referrer, "Secret", &secret) {
+            let message = format!(
+                "no ReferenceGrant in namespace {} permits Gateways of {} to refer to Secret {secret}",
+                secret.namespace, gateway.namespace
+            );
+            return Err((reasons::REF_NOT_PERMITTED, message));
+        }
+        let input = self.input;
+        let read = self.read.entry(secret.clone()).or_insert_with(|| match input.secrets.get(&secret) {
+            Some(object) => read(&secret, object).map(Arc::new),
+            None => Err(format!("Secret {secret} of type kubernetes.io/tls not found")),
+        });
+        read.clone().map_err(|message| (reasons::INVALID_CERTIFICATE_REF, message))
+    }
+}
+
+fn read(name: &ObjectName, secret: &Secret) -> Result<Certificate, String> {
+    if secret.type_.as_deref() != Some("kubernetes.io/tls") {
+        return Err(format!("Secret {name} is not of type kubernetes.io/tls"));
+    }
+    let get = |key: &str| secret.data.as_ref().and_then(|data| data.get(key)).map(|bytes| bytes.0.as_slice());
+    let chain = get("tls.crt").filter(|pem| is_chain(pem));
+    let chain = chain.ok_or_else(|| format!("Secret {name}: tls.crt is not a certificate chain in PEM"))?;
+    let key = get("tls.key").filter(|pem| PrivateKeyDer::from_pem_slice(pem).is_ok());
+    let key = key.ok_or_else(|| format!("Secret {name}: tls.key is not a private key in PEM"))?;
+    Ok(Certificate { secret: name.clone(), chain: chain.into(), key: key.into() })
+}
+
+fn is_chain(pem: &[u8]) -> bool {
+    let mut count = 0;
+    for certificate in CertificateDer::pem_slice_iter(pem) {
+        if certificate.is_err() {
+            return false;
+        }
+        count += 1;
+    }
+    count > 0
+}

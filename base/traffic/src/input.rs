@@ -1,0 +1,81 @@
+//! What a translation reads: the objects of a cluster as they are now, and what is known besides them.
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+
+use k8s_openapi::api::core::v1::{Namespace, Secret, Service};
+use k8s_openapi::api::discovery::v1::EndpointSlice;
+use kube::ResourceExt as _;
+use purlin_gateway_api::{Gateway, GatewayClass, HttpRoute, ReferenceGrant};
+
+use crate::model::ObjectName;
+
+/// The objects and what else decides of the routes. All of a kind are given; translation picks what is ours.
+#[derive(Clone, Debug, Default)]
+#[expect(missing_docs, reason = "the names are those of the kinds")]
+pub struct Input {
+    pub gateway_classes: BTreeMap<String, Arc<GatewayClass>>,
+    pub gateways: BTreeMap<ObjectName, Arc<Gateway>>,
+    pub http_routes: BTreeMap<ObjectName, Arc<HttpRoute>>,
+    pub reference_grants: BTreeMap<ObjectName, Arc<ReferenceGrant>>,
+    pub services: BTreeMap<ObjectName, Arc<Service>>,
+    pub endpoint_slices: BTreeMap<ObjectName, Arc<EndpointSlice>>,
+    /// Those of type `kubernetes.io/tls`; others are not looked at.
+    pub secrets: BTreeMap<ObjectName, Arc<Secret>>,
+    /// Their labels decide which routes a listener allows.
+    pub namespaces: BTreeMap<String, Arc<Namespace>>,
+    /// What the address pool says to each of our Gateways.
+    pub addresses: BTreeMap<ObjectName, GatewayAddresses>,
+    /// What the data plane said of the last model.
+    pub plane: PlaneReport,
+}
+
+/// The addresses of a Gateway.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct GatewayAddresses {
+    /// Where its listeners are bound.
+    pub assigned: Vec<IpAddr>,
+    /// Why not all that it asks for is there.
+    pub problem: Option<AddressProblem>,
+}
+
+/// Why a Gateway has not the addresses that it asks for; with words that say what to do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum AddressProblem {
+    /// A requested address is not one that we may bind.
+    NotUsable(String),
+    /// There was none to assign.
+    NotAssigned(String),
+}
+
+/// What could not be served of the last model, as the data plane reports it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PlaneReport {
+    /// Sockets that could not be bound, and why.
+    pub binds: BTreeMap<SocketAddr, String>,
+    /// Listeners (Gateway and section) whose certificates could not be used, and why.
+    pub listeners: BTreeMap<(ObjectName, Arc<str>), String>,
+    /// Rules (HTTPRoute and index) that could not be compiled, and why.
+    pub rules: BTreeMap<(ObjectName, u32), String>,
+}
+
+impl ObjectName {
+    /// The name of a namespaced object.
+    pub fn of(object: &impl kube::Resource) -> ObjectName {
+        let meta = object.meta();
+        ObjectName::new(meta.namespace.as_deref().unwrap_or_default(), meta.name.as_deref().unwrap_or_default())
+    }
+
+    /// `namespace/name`.
+    pub fn new(namespace: &str, name: &str) -> ObjectName {
+        ObjectName { namespace: namespace.into(), name: name.into() }
+    }
+}
+
+impl Input {
+    /// The labels of a namespace; None when it is not there.
+    pub(crate) fn namespace_labels(&self, name: &str) -> Option<&BTreeMap<String, String>> {
+        self.namespaces.get(name).map(|namespace| namespace.labels())
+    }
+}
