@@ -1,0 +1,192 @@
+//! What is to be said in status: of a class, of a Gateway and its listeners, of a route at each of its parents.
+//!
+//! Reports hold what is so; [`crate::status`] merges them into the statuses that the objects have.
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+
+use purlin_gateway_api::ParentReference;
+
+use crate::condition::Condition;
+use crate::input::{AddressProblem, GatewayAddresses, Input};
+use crate::listeners::{ListenerState, Refusal};
+use crate::model::ObjectName;
+use crate::reasons::{self, condition};
+
+/// Of a GatewayClass.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClassReport {
+    /// The generation that was looked at.
+    pub generation: Option<i64>,
+    /// Accepted.
+    pub conditions: Vec<Condition>,
+}
+
+/// Of a Gateway.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GatewayReport {
+    /// The generation that was looked at.
+    pub generation: Option<i64>,
+    /// Accepted, Programmed, ResolvedRefs.
+    pub conditions: Vec<Condition>,
+    /// Where it is bound.
+    pub addresses: Vec<IpAddr>,
+    /// One entry a listener, in the Gateway's order.
+    pub listeners: Vec<ListenerReport>,
+}
+
+/// Of a listener.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ListenerReport {
+    /// `listeners[].name`.
+    pub name: Arc<str>,
+    /// Whether HTTPRoute, the only kind that we serve, may attach.
+    pub http_routes: bool,
+    /// Routes that are attached and accepted.
+    pub attached_routes: i32,
+    /// Accepted, Conflicted, Programmed, ResolvedRefs, OverlappingTLSConfig.
+    pub conditions: Vec<Condition>,
+}
+
+/// Of an HTTPRoute.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RouteReport {
+    /// The generation that was looked at.
+    pub generation: Option<i64>,
+    /// One entry for each parentRef that is a Gateway of ours.
+    pub parents: Vec<ParentReport>,
+}
+
+/// Of an HTTPRoute at one parent.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ParentReport {
+    /// As the route has it.
+    pub parent: ParentReference,
+    /// Accepted, ResolvedRefs, PartiallyInvalid.
+    pub conditions: Vec<Condition>,
+}
+
+/// What a Gateway's report is made of.
+pub(crate) struct GatewayFacts<'a> {
+    pub name: &'a ObjectName,
+    pub generation: Option<i64>,
+    /// Why it is not accepted as a whole.
+    pub refused: Option<Refusal>,
+    pub addresses: GatewayAddresses,
+    pub listeners: &'a [ListenerState<'a>],
+}
+
+pub(crate) fn gateway(facts: &GatewayFacts<'_>, input: &Input) -> GatewayReport {
+    let listeners: Vec<ListenerReport> = facts.listeners.iter().map(|l| listener(facts, l, input)).collect();
+    let conditions =
+        vec![gateway_accepted(facts, &listeners), gateway_programmed(facts, &listeners), gateway_resolved(&listeners)];
+    let addresses = if facts.refused.is_none() { facts.addresses.assigned.clone() } else { Vec::new() };
+    GatewayReport { generation: facts.generation, conditions, addresses, listeners }
+}
+
+/// The names of the listeners that do not have the condition.
+fn without(listeners: &[ListenerReport], kind: &str) -> Vec<String> {
+    let lacks = |l: &&ListenerReport| !l.conditions.iter().any(|c| c.kind == kind && c.status);
+    listeners.iter().filter(lacks).map(|l| l.name.to_string()).collect()
+}
+
+fn gateway_accepted(facts: &GatewayFacts<'_>, listeners: &[ListenerReport]) -> Condition {
+    if let Some((reason, message)) = &facts.refused {
+        return Condition::no(condition::ACCEPTED, reason, message);
+    }
+    let refused = without(listeners, condition::ACCEPTED);
+    if refused.len() == listeners.len() {
+        let message = "no listener is accepted; see the conditions of the listeners";
+        return Condition::no(condition::ACCEPTED, reasons::LISTENERS_NOT_VALID, message);
+    }
+    let unserved: Vec<&str> = facts.listeners.iter().filter(|l| !l.is_served()).map(|l| &*l.name).collect();
+    let mut invalid = refused;
+    invalid.extend(
+        unserved.iter().filter(|name| !invalid.iter().any(|r| r == *name)).map(|n| (*n).to_owned()).collect::<Vec<_>>(),
+    );
+    if invalid.is_empty() {
+        return Condition::yes(condition::ACCEPTED, reasons::ACCEPTED, "");
+    }
+    let message = format!("accepted without the listeners {}; see their conditions", invalid.join(", "));
+    Condition::yes(condition::ACCEPTED, reasons::LISTENERS_NOT_VALID, message)
+}
+
+fn gateway_programmed(facts: &GatewayFacts<'_>, listeners: &[ListenerReport]) -> Condition {
+    let no = |reason, message: &str| Condition::no(condition::PROGRAMMED, reason, message);
+    if facts.refused.is_some() {
+        return no(reasons::INVALID, "the Gateway is not accepted");
+    }
+    match &facts.addresses.problem {
+        Some(AddressProblem::NotUsable(message)) => return no(reasons::ADDRESS_NOT_USABLE, message),
+        Some(AddressProblem::NotAssigned(message)) => return no(reasons::ADDRESS_NOT_ASSIGNED, message),
+        None if facts.addresses.assigned.is_empty() => {
+            return no(reasons::ADDRESS_NOT_ASSIGNED, "no address is assigned yet");
+        }
+        None => {}
+    }
+    let missing = without(listeners, condition::PROGRAMMED);
+    if missing.len() == listeners.len() {
+        return no(reasons::INVALID, "no listener is served; see the conditions of the listeners");
+    }
+    let message = match missing.is_empty() {
+        true => String::new(),
+        false => format!("not served: the listeners {}; see their conditions", missing.join(", ")),
+    };
+    Condition::yes(condition::PROGRAMMED, reasons::PROGRAMMED, message)
+}
+
+fn gateway_resolved(listeners: &[ListenerReport]) -> Condition {
+    let unresolved = without(listeners, condition::RESOLVED_REFS);
+    if unresolved.is_empty() {
+        return Condition::yes(condition::RESOLVED_REFS, reasons::RESOLVED_REFS, "");
+    }
+    let message = format!("see the conditions of the listeners {}", unresolved.join(", "));
+    Condition::no(condition::RESOLVED_REFS, reasons::LISTENERS_NOT_RESOLVED, message)
+}
+
+fn listener(facts: &GatewayFacts<'_>, listener: &ListenerState<'_>, input: &Input) -> ListenerReport {
+    let verdict = |kind, good, problem: Option<&Refusal>| match problem {
+        None => Condition::yes(kind, good, ""),
+        Some((reason, message)) => Condition::no(kind, reason, message),
+    };
+    let unbound = unbound(facts, listener, input);
+    let unusable = input.plane.listeners.get(&(facts.name.clone(), Arc::clone(&listener.name)));
+    let unusable = unusable.map(|message| (reasons::INVALID_CERTIFICATE_REF, message.clone()));
+    let accepted = listener.refused.as_ref().or(listener.conflict.as_ref()).or(unbound.as_ref());
+    let unresolved = unusable.as_ref().or(listener.unresolved.as_ref());
+    let programmed = match () {
+        () if facts.refused.is_some() => Some((reasons::INVALID, "the Gateway is not accepted".to_owned())),
+        () if accepted.is_some() => Some((reasons::INVALID, "the listener is not accepted".to_owned())),
+        () if !listener.is_served() || unusable.is_some() => {
+            Some((reasons::INVALID, "the listener has no certificate that can be served".to_owned()))
+        }
+        () if facts.addresses.assigned.is_empty() => Some((reasons::INVALID, "the Gateway has no address".to_owned())),
+        () => None,
+    };
+    let conflicted = match &listener.conflict {
+        Some((reason, message)) => Condition::yes(condition::CONFLICTED, reason, message),
+        None => Condition::no(condition::CONFLICTED, reasons::NO_CONFLICTS, ""),
+    };
+    let mut conditions = vec![
+        verdict(condition::ACCEPTED, reasons::ACCEPTED, accepted),
+        conflicted,
+        verdict(condition::PROGRAMMED, reasons::PROGRAMMED, programmed.as_ref()),
+        verdict(condition::RESOLVED_REFS, reasons::RESOLVED_REFS, unresolved),
+    ];
+    if let Some(message) = &listener.overlap {
+        conditions.push(Condition::yes(condition::OVERLAPPING_TLS_CONFIG, reasons::OVERLAPPING_HOSTNAMES, message));
+    }
+    ListenerReport {
+        name: Arc::clone(&listener.name),
+        http_routes: listener.allows.http,
+        attached_routes: i32::try_from(listener.attached.len()).unwrap_or(i32::MAX),
+        conditions,
+    }
+}
+
+/// Why the data plane has not bound a socket of the listener.
+fn unbound(facts: &GatewayFacts<'_>, listener: &ListenerState<'_>, input: &Input) -> Option<Refusal> {
+    let sockets = facts.addresses.assigned.iter().map(|ip| SocketAddr::new(*ip, listener.spec.port));
+    let (socket, error) = sockets.filter_map(|socket| input.plane.binds.get_key_value(&socket)).next()?;
+    Some((reasons::PORT_UNAVAILABLE, format!("cannot listen on {socket}: {error}")))
+}

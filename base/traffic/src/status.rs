@@ -1,0 +1,115 @@
+//! From reports to statuses: what an object's status is after we have said what we have to say.
+//!
+//! Each function takes the status that the object has and returns the one that it should have; when the two are equal
+//! nothing needs to be written. What other controllers wrote stays.
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1 as meta;
+use purlin_gateway_api::{
+    GROUP, GatewayClassStatus, GatewayStatus, GatewayStatusAddress, ListenerStatus, RouteGroupKind, RouteParentStatus,
+    RouteStatus, SupportedFeature,
+};
+
+use crate::CONTROLLER;
+use crate::condition::merge;
+use crate::reasons::condition;
+use crate::report::{ClassReport, GatewayReport, ListenerReport, ParentReport, RouteReport};
+
+/// The features of Gateway API that are built, in alphabetical order.
+pub const FEATURES: [&str; 26] = [
+    "Gateway",
+    "GatewayAddressEmpty",
+    "GatewayHTTPListenerIsolation",
+    "GatewayHTTPSListenerDetectMisdirectedRequests",
+    "GatewayPort8080",
+    "GatewayStaticAddresses",
+    "HTTPRoute",
+    "HTTPRoute303RedirectStatusCode",
+    "HTTPRoute307RedirectStatusCode",
+    "HTTPRoute308RedirectStatusCode",
+    "HTTPRouteBackendProtocolH2C",
+    "HTTPRouteBackendProtocolWebSocket",
+    "HTTPRouteBackendRequestHeaderModification",
+    "HTTPRouteBackendTimeout",
+    "HTTPRouteHostRewrite",
+    "HTTPRouteMethodMatching",
+    "HTTPRouteNamedRouteRule",
+    "HTTPRouteParentRefPort",
+    "HTTPRoutePathRedirect",
+    "HTTPRoutePathRewrite",
+    "HTTPRoutePortRedirect",
+    "HTTPRouteQueryParamMatching",
+    "HTTPRouteRequestTimeout",
+    "HTTPRouteResponseHeaderModification",
+    "HTTPRouteSchemeRedirect",
+    "ReferenceGrant",
+];
+
+/// The schema's bound of `status.parents`.
+const MAX_PARENTS: usize = 32;
+
+const OF_CLASS: [&str; 1] = [condition::ACCEPTED];
+const OF_GATEWAY: [&str; 3] = [condition::ACCEPTED, condition::PROGRAMMED, condition::RESOLVED_REFS];
+const OF_LISTENER: [&str; 5] = [
+    condition::ACCEPTED,
+    condition::CONFLICTED,
+    condition::OVERLAPPING_TLS_CONFIG,
+    condition::PROGRAMMED,
+    condition::RESOLVED_REFS,
+];
+const OF_ROUTE: [&str; 3] = [condition::ACCEPTED, condition::PARTIALLY_INVALID, condition::RESOLVED_REFS];
+
+/// The status of a GatewayClass.
+pub fn class(has: Option<&GatewayClassStatus>, report: &ClassReport, now: &meta::Time) -> GatewayClassStatus {
+    let conditions = has.map(|s| s.conditions.as_slice()).unwrap_or_default();
+    GatewayClassStatus {
+        conditions: merge(conditions, &report.conditions, &OF_CLASS, report.generation, now),
+        supported_features: FEATURES.iter().map(|name| SupportedFeature { name: (*name).to_owned() }).collect(),
+    }
+}
+
+/// The status of a Gateway.
+pub fn gateway(has: Option<&GatewayStatus>, report: &GatewayReport, now: &meta::Time) -> GatewayStatus {
+    let conditions = has.map(|s| s.conditions.as_slice()).unwrap_or_default();
+    let listener = |report: &ListenerReport, generation| {
+        let has = has.and_then(|s| s.listeners.iter().find(|l| l.name == *report.name));
+        let conditions = has.map(|s| s.conditions.as_slice()).unwrap_or_default();
+        let http_route = || RouteGroupKind { group: GROUP.to_owned(), kind: "HTTPRoute".to_owned() };
+        ListenerStatus {
+            name: report.name.to_string(),
+            supported_kinds: report.http_routes.then(http_route).into_iter().collect(),
+            attached_routes: report.attached_routes,
+            conditions: merge(conditions, &report.conditions, &OF_LISTENER, generation, now),
+        }
+    };
+    GatewayStatus {
+        addresses: report
+            .addresses
+            .iter()
+            .map(|ip| GatewayStatusAddress { type_: "IPAddress".to_owned(), value: ip.to_string() })
+            .collect(),
+        conditions: merge(conditions, &report.conditions, &OF_GATEWAY, report.generation, now),
+        listeners: report.listeners.iter().map(|l| listener(l, report.generation)).collect(),
+        ..has.cloned().unwrap_or_default()
+    }
+}
+
+/// The status of a route. Entries keep their places, so that two controllers do not reorder each other's work for ever.
+pub fn route(has: Option<&RouteStatus>, report: &RouteReport, now: &meta::Time) -> RouteStatus {
+    let entry = |parent: &ParentReport, conditions: &[meta::Condition]| RouteParentStatus {
+        parent_ref: parent.parent.clone(),
+        controller_name: CONTROLLER.to_owned(),
+        conditions: merge(conditions, &parent.conditions, &OF_ROUTE, report.generation, now),
+    };
+    let mut missing: Vec<&ParentReport> = report.parents.iter().collect();
+    let mut parents = Vec::new();
+    for existing in has.map(|s| s.parents.as_slice()).unwrap_or_default() {
+        if existing.controller_name != CONTROLLER {
+            parents.push(existing.clone());
+        } else if let Some(at) = missing.iter().position(|p| p.parent == existing.parent_ref) {
+            parents.push(entry(missing.remove(at), &existing.conditions));
+        }
+    }
+    parents.extend(missing.into_iter().map(|parent| entry(parent, &[])));
+    parents.truncate(MAX_PARENTS);
+    RouteStatus { parents }
+}

@@ -1,0 +1,345 @@
+//! The translation: objects in, route model and reports out.
+//!
+//! Data flows: Gateways with their listeners -> sockets are claimed -> each route is compiled and attached to the
+//! listeners that its parentRefs select -> the model of what is served, and the reports of how all stands.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use kube::ResourceExt as _;
+use purlin_gateway_api::{GROUP, Gateway, GatewayClass, HttpRoute, ParentReference};
+
+use crate::CONTROLLER;
+use crate::backends::{self, Backends};
+use crate::certificates::Certificates;
+use crate::condition::Condition;
+use crate::grants::Grants;
+use crate::hostname::{self, intersect};
+use crate::input::{GatewayAddresses, Input};
+use crate::listeners::{self, ListenerState, Refusal};
+use crate::model::{Bind, Hostname, Listener, ObjectName, Protocol, RouteModel};
+use crate::precedence::{HostRank, compare_names};
+use crate::reasons::{self, condition};
+use crate::report::{self, ClassReport, GatewayFacts, GatewayReport, ParentReport, RouteReport};
+use crate::rules::CompiledRoute;
+
+/// What comes out of a translation.
+#[derive(Debug, Default)]
+pub struct Output {
+    /// What is to be served.
+    pub model: RouteModel,
+    /// Of the GatewayClasses of our controller.
+    pub classes: BTreeMap<String, ClassReport>,
+    /// Of the Gateways of those classes.
+    pub gateways: BTreeMap<ObjectName, GatewayReport>,
+    /// Of the routes that have, or had, a Gateway of ours as a parent.
+    pub http_routes: BTreeMap<ObjectName, RouteReport>,
+    /// For the next translation.
+    compiled: BTreeMap<ObjectName, Arc<CompiledRoute>>,
+}
+
+struct GatewayState<'a> {
+    name: &'a ObjectName,
+    object: &'a Gateway,
+    refused: Option<Refusal>,
+    addresses: GatewayAddresses,
+    listeners: Vec<ListenerState<'a>>,
+}
+
+/// Translates the objects. What `previous` has compiled is taken over where it is still the same.
+pub fn translate(input: &Input, previous: Option<&Output>) -> Output {
+    let grants = Grants::new(input);
+    let backends = Backends::new(input, &grants);
+    let mut gateways = read_gateways(input, &mut Certificates::new(input, &grants));
+    claim_sockets(&mut gateways);
+
+    let by_name: HashMap<&ObjectName, usize> = gateways.iter().enumerate().map(|(i, g)| (g.name, i)).collect();
+    let mut output = Output::default();
+    for (name, route) in &input.http_routes {
+        let parents: Vec<(usize, &ParentReference)> = our_parents(name, route, &by_name);
+        if parents.is_empty() {
+            if has_our_entry(route) {
+                let report = RouteReport { generation: route.metadata.generation, parents: Vec::new() };
+                output.http_routes.insert(name.clone(), report);
+            }
+            continue;
+        }
+        let old = previous.and_then(|p| p.compiled.get(name));
+        let compiled = CompiledRoute::new(name, route, &backends, old);
+        let report = |(gateway, parent): (usize, &ParentReference)| {
+            let outcome = attach(name, &compiled, parent, &mut gateways[gateway], input);
+            ParentReport { parent: parent.clone(), conditions: route_conditions(name, &compiled, outcome, input) }
+        };
+        let parents = parents.into_iter().map(report).collect();
+        output.http_routes.insert(name.clone(), RouteReport { generation: route.metadata.generation, parents });
+        output.compiled.insert(name.clone(), compiled);
+    }
+    output.classes = our_classes(input).map(|(name, class)| (name.clone(), class_report(class))).collect();
+    output.gateways = gateways.iter().map(|g| (g.name.clone(), gateway_report(g, input))).collect();
+    output.model = model(&mut gateways, &output.compiled, &backends, previous.map(|p| &p.model));
+    output
+}
+
+fn our_classes(input: &Input) -> impl Iterator<Item = (&String, &GatewayClass)> {
+    let ours = |class: &Arc<GatewayClass>| class.spec.controller_name == CONTROLLER;
+    input.gateway_classes.iter().filter(move |(_, class)| ours(class)).map(|(name, class)| (name, &**class))
+}
+
+/// Settings by another object are not built.
+fn class_refusal(class: &GatewayClass) -> Option<Refusal> {
+    let parameters = class.spec.parameters_ref.as_ref()?;
+    let message = format!("parametersRef: {} {} is not supported; leave it out", parameters.kind, parameters.name);
+    Some((reasons::INVALID_PARAMETERS, message))
+}
+
+fn class_report(class: &GatewayClass) -> ClassReport {
+    let accepted = match class_refusal(class) {
+        None => Condition::yes(condition::ACCEPTED, reasons::ACCEPTED, ""),
+        Some((reason, message)) => Condition::no(condition::ACCEPTED, reason, message),
+    };
+    ClassReport { generation: class.metadata.generation, conditions: vec![accepted] }
+}
+
+/// Our Gateways, the oldest first.
+fn read_gateways<'a>(input: &'a Input, certificates: &mut Certificates<'_>) -> Vec<GatewayState<'a>> {
+    let classes: HashMap<&str, &GatewayClass> =
+        our_classes(input).map(|(name, class)| (name.as_str(), class)).collect();
+    let mut gateways = Vec::new();
+    for (name, object) in &input.gateways {
+        let Some(class) = classes.get(object.spec.gateway_class_name.as_str()) else { continue };
+        gateways.push(GatewayState {
+            name,
+            object,
+            refused: gateway_refusal(object, class),
+            addresses: input.addresses.get(name).cloned().unwrap_or_default(),
+            listeners: listeners::read(name, object, certificates),
+        });
+    }
+    let age = |g: &GatewayState<'_>| g.object.creation_timestamp().map(|t| t.0);
+    gateways.sort_by(|a, b| age(a).cmp(&age(b)).then_with(|| compare_names(a.name, b.name)));
+    gateways
+}
+
+/// Why a Gateway is not accepted as a whole.
+fn gateway_refusal(gateway: &Gateway, class: &GatewayClass) -> Option<Refusal> {
+    let spec = &gateway.spec;
+    if let Some((reason, message)) = class_refusal(class) {
+        return Some((reason, format!("GatewayClass {}: {message}", class.name_any())));
+    }
+    if let Some(parameters) = spec.infrastructure.as_ref().and_then(|i| i.parameters_ref.as_ref()) {
+        let what = format!("{} {}", parameters.kind, parameters.name);
+        let message = format!("infrastructure.parametersRef: {what} is not supported; leave it out");
+        return Some((reasons::INVALID_PARAMETERS, message));
+    }
+    if let Some(address) = spec.addresses.iter().find(|a| a.type_ != "IPAddress") {
+        let message = format!("addresses: type {} is not supported; IPAddress is", address.type_);
+        return Some((reasons::UNSUPPORTED_ADDRESS, message));
+    }
+    if spec.tls.as_ref().and_then(|t| t.backend.as_ref()).is_some_and(|b| b.client_certificate_ref.is_some()) {
+        let message = "tls.backend.clientCertificateRef is not supported; leave it out";
+        return Some((reasons::UNSUPPORTED_VALUE, message.to_owned()));
+    }
+    None
+}
+
+/// A socket belongs to one Gateway, the oldest that wants it; listeners of different Gateways are never merged.
+fn claim_sockets(gateways: &mut [GatewayState<'_>]) {
+    let mut owners: BTreeMap<SocketAddr, &ObjectName> = BTreeMap::new();
+    for gateway in gateways.iter_mut().filter(|g| g.refused.is_none()) {
+        for listener in &mut gateway.listeners {
+            if listener.protocol.is_none() || listener.refused.is_some() || listener.conflict.is_some() {
+                continue;
+            }
+            let sockets = gateway.addresses.assigned.iter().map(|ip| SocketAddr::new(*ip, listener.spec.port));
+            let taken = sockets.clone().find_map(|s| owners.get(&s).filter(|o| **o != gateway.name).map(|o| (s, *o)));
+            match taken {
+                Some((socket, owner)) => {
+                    let message = format!("{socket} belongs to Gateway {owner}, which is older");
+                    listener.refused = Some((reasons::PORT_UNAVAILABLE, message));
+                }
+                None => owners.extend(sockets.map(|socket| (socket, gateway.name))),
+            }
+        }
+    }
+}
+
+fn our_parents<'r>(
+    name: &ObjectName,
+    route: &'r HttpRoute,
+    gateways: &HashMap<&ObjectName, usize>,
+) -> Vec<(usize, &'r ParentReference)> {
+    let ours = |parent: &'r ParentReference| {
+        if parent.group != GROUP || parent.kind != "Gateway" {
+            return None;
+        }
+        let namespace = parent.namespace.as_deref().unwrap_or(&name.namespace);
+        gateways.get(&ObjectName::new(namespace, &parent.name)).map(|gateway| (*gateway, parent))
+    };
+    route.spec.parent_refs.iter().filter_map(ours).collect()
+}
+
+fn has_our_entry(route: &HttpRoute) -> bool {
+    route.status.iter().flat_map(|s| &s.parents).any(|entry| entry.controller_name == CONTROLLER)
+}
+
+/// Attaches a route to the listeners that a parentRef selects, or says why to none.
+fn attach(
+    name: &ObjectName,
+    route: &CompiledRoute,
+    parent: &ParentReference,
+    gateway: &mut GatewayState<'_>,
+    input: &Input,
+) -> Result<(), Refusal> {
+    let selects = |l: &ListenerState<'_>| {
+        parent.section_name.as_deref().is_none_or(|section| section.is_empty() || section == &*l.name)
+            && parent.port.is_none_or(|port| port == l.spec.port)
+    };
+    let mut selected: Vec<&mut ListenerState<'_>> = gateway.listeners.iter_mut().filter(|l| selects(l)).collect();
+    if selected.is_empty() {
+        let message = format!("Gateway {} has no listener with this sectionName and port", gateway.name);
+        return Err((reasons::NO_MATCHING_PARENT, message));
+    }
+    selected.retain(|l| l.allows.permit(&gateway.name.namespace, &name.namespace, input));
+    if selected.is_empty() {
+        let message =
+            format!("no listener of Gateway {} allows HTTPRoutes of namespace {}", gateway.name, name.namespace);
+        return Err((reasons::NOT_ALLOWED_BY_LISTENERS, message));
+    }
+    let mut hosted: Vec<(&mut ListenerState<'_>, BTreeMap<Option<Hostname>, HostRank>)> = Vec::new();
+    for listener in selected {
+        let hosts = hosts(listener.hostname.as_ref(), &route.hostnames);
+        if !hosts.is_empty() {
+            hosted.push((listener, hosts));
+        }
+    }
+    if hosted.is_empty() {
+        let message = format!("no hostname of the route is one of a listener of Gateway {}", gateway.name);
+        return Err((reasons::NO_MATCHING_LISTENER_HOSTNAME, message));
+    }
+    if let Some(refusal) = route.refusal() {
+        return Err(refusal.clone());
+    }
+    for (listener, hosts) in hosted {
+        if !listener.attached.insert(name.clone()) {
+            continue;
+        }
+        for (host, rank) in hosts {
+            let ranked = route.candidates.iter().cloned().map(|mut candidate| {
+                candidate.host = rank;
+                candidate
+            });
+            listener.hosts.entry(host).or_default().extend(ranked);
+        }
+    }
+    Ok(())
+}
+
+/// The hosts under which a route is served on a listener, each with how precisely the route names it.
+fn hosts(listener: Option<&Hostname>, route: &[Hostname]) -> BTreeMap<Option<Hostname>, HostRank> {
+    let mut hosts: BTreeMap<Option<Hostname>, HostRank> = BTreeMap::new();
+    if route.is_empty() {
+        hosts.insert(listener.cloned(), hostname::rank(None));
+    }
+    for named in route {
+        let host = match listener {
+            Some(listener) => intersect(listener, named),
+            None => Some(named),
+        };
+        if let Some(host) = host {
+            let rank = hostname::rank(Some(named));
+            hosts.entry(Some(host.clone())).and_modify(|r| *r = rank.min(*r)).or_insert(rank);
+        }
+    }
+    hosts
+}
+
+fn route_conditions(
+    name: &ObjectName,
+    route: &CompiledRoute,
+    outcome: Result<(), Refusal>,
+    input: &Input,
+) -> Vec<Condition> {
+    let refused = refused_rules(name, route, input);
+    let outcome = match refused.values().next() {
+        Some((reason, message)) if outcome.is_ok() && refused.len() == route.rules() => Err((*reason, message.clone())),
+        _ => outcome,
+    };
+    let accepted = match &outcome {
+        Ok(()) => Condition::yes(condition::ACCEPTED, reasons::ACCEPTED, ""),
+        Err((reason, message)) => Condition::no(condition::ACCEPTED, reason, message),
+    };
+    let mut conditions = vec![accepted, route_resolved(route)];
+    if let (Ok(()), Some((reason, _))) = (&outcome, refused.values().next()) {
+        let dropped: Vec<String> =
+            refused.iter().map(|(index, (_, message))| format!("Dropped Rule {index}: {message}")).collect();
+        let message = format!("{}; requests that match are answered with 500", dropped.join("; "));
+        conditions.push(Condition::yes(condition::PARTIALLY_INVALID, reason, message));
+    }
+    conditions
+}
+
+/// The rules that are not served, by index: those that we refuse and those that the data plane did.
+fn refused_rules(name: &ObjectName, route: &CompiledRoute, input: &Input) -> BTreeMap<usize, Refusal> {
+    let of_route = (name.clone(), 0)..=(name.clone(), u32::MAX);
+    let by_plane = input.plane.rules.range(of_route).filter_map(|((_, index), message)| {
+        let refusal = (reasons::UNSUPPORTED_VALUE, format!("rules[{index}]: {message}"));
+        usize::try_from(*index).ok().map(|index| (index, refusal))
+    });
+    by_plane.chain(route.refused.iter().cloned()).collect()
+}
+
+fn route_resolved(route: &CompiledRoute) -> Condition {
+    let problems = route.ref_problems();
+    let Some(first) = problems.first() else {
+        return Condition::yes(condition::RESOLVED_REFS, reasons::RESOLVED_REFS, "");
+    };
+    let messages: Vec<&str> = problems.iter().map(|p| p.message.as_str()).collect();
+    Condition::no(condition::RESOLVED_REFS, first.reason, messages.join("; "))
+}
+
+fn gateway_report(gateway: &GatewayState<'_>, input: &Input) -> GatewayReport {
+    let facts = GatewayFacts {
+        name: gateway.name,
+        generation: gateway.object.metadata.generation,
+        refused: gateway.refused.clone(),
+        addresses: gateway.addresses.clone(),
+        listeners: &gateway.listeners,
+    };
+    report::gateway(&facts, input)
+}
+
+fn model(
+    gateways: &mut [GatewayState<'_>],
+    compiled: &BTreeMap<ObjectName, Arc<CompiledRoute>>,
+    backends: &Backends<'_>,
+    previous: Option<&RouteModel>,
+) -> RouteModel {
+    let mut model = RouteModel::default();
+    let mut served: BTreeSet<ObjectName> = BTreeSet::new();
+    for gateway in gateways.iter_mut().filter(|g| g.refused.is_none()) {
+        for state in gateway.listeners.iter_mut().filter(|l| l.is_served()) {
+            served.append(&mut state.attached);
+            let listener = Listener {
+                gateway: gateway.name.clone(),
+                section: Arc::clone(&state.name),
+                hostname: state.hostname.clone(),
+                certificates: std::mem::take(&mut state.certificates),
+                hosts: state.take_hosts(),
+            };
+            let protocol = state.protocol.unwrap_or(Protocol::Http);
+            for ip in &gateway.addresses.assigned {
+                let bind = model.binds.entry(SocketAddr::new(*ip, state.spec.port));
+                bind.or_insert_with(|| Bind { protocol, listeners: Vec::new() }).listeners.push(listener.clone());
+            }
+        }
+    }
+    for bind in model.binds.values_mut() {
+        bind.listeners.sort_by(|a, b| {
+            hostname::specificity(a.hostname.as_ref()).cmp(&hostname::specificity(b.hostname.as_ref()))
+        });
+    }
+    let names = served.iter().filter_map(|name| compiled.get(name)).flat_map(|route| route.clusters());
+    model.clusters = backends::collect_clusters(backends, names, previous.map(|p| &p.clusters));
+    model
+}
