@@ -1,0 +1,345 @@
+//! Gateways, their listeners, addresses and certificates.
+
+use super::*;
+use crate::AddressProblem;
+
+fn gateway(listeners: &str) -> String {
+    format!(
+        "kind: Gateway\nmetadata: {{name: gw, namespace: default}}\nspec:\n  gatewayClassName: purlin\n  listeners:\n{listeners}"
+    )
+}
+
+#[test]
+fn a_socket_is_shared_by_hostname_the_most_specific_first() {
+    let listeners = r"
+  - {name: any, port: 80, protocol: HTTP}
+  - {name: wild, port: 80, protocol: HTTP, hostname: '*.example.com'}
+  - {name: wilder, port: 80, protocol: HTTP, hostname: '*.com'}
+  - {name: exact, port: 80, protocol: HTTP, hostname: a.com}";
+    check(
+        &[&gateway(listeners)],
+        &[
+            "gateway default/gw [127.0.0.1]: ok",
+            "  any routes=0: ok",
+            "  wild routes=0: ok",
+            "  wilder routes=0: ok",
+            "  exact routes=0: ok",
+            "bind 127.0.0.1:80 Http",
+            "  gw/exact a.com",
+            "  gw/wild *.example.com",
+            "  gw/wilder *.com",
+            "  gw/any *",
+        ],
+    );
+}
+
+#[test]
+fn listeners_that_cannot_be_told_apart_are_in_conflict() {
+    let listeners = r"
+  - {name: a, port: 80, protocol: HTTP, hostname: a.com}
+  - {name: b, port: 80, protocol: HTTP, hostname: A.com}
+  - {name: c, port: 80, protocol: HTTP}
+  - {name: d, port: 81, protocol: HTTP}
+  - {name: e, port: 81, protocol: HTTPS, hostname: e.com}
+  - {name: f, port: 80, protocol: TCP}";
+    check(
+        &[&gateway(listeners)],
+        &[
+            "gateway default/gw [127.0.0.1]: Accepted=True/ListenersNotValid ResolvedRefs=False/ListenersNotResolved",
+            "  a routes=0: Accepted=False/HostnameConflict Conflicted=True/HostnameConflict Programmed=False/Invalid",
+            "  b routes=0: Accepted=False/HostnameConflict Conflicted=True/HostnameConflict Programmed=False/Invalid",
+            "  c routes=0: ok",
+            "  d routes=0: Accepted=False/ProtocolConflict Conflicted=True/ProtocolConflict Programmed=False/Invalid",
+            "  e routes=0: Accepted=False/ProtocolConflict Conflicted=True/ProtocolConflict Programmed=False/Invalid \
+         ResolvedRefs=False/InvalidCertificateRef",
+            "  f routes=0 no kinds: Accepted=False/UnsupportedProtocol Programmed=False/Invalid",
+            "bind 127.0.0.1:80 Http",
+            "  gw/c *",
+        ],
+    );
+}
+
+#[test]
+fn a_gateway_says_which_listeners_are_not_valid() {
+    let some = gateway("  - {name: a, port: 80, protocol: HTTP}\n  - {name: b, port: 81, protocol: UDP}");
+    let none = gateway("  - {name: b, port: 81, protocol: TLS, tls: {mode: Passthrough}}");
+    for (yaml, status, message) in [
+        (some, true, "accepted without the listeners b; see their conditions"),
+        (none, false, "no listener is accepted; see the conditions of the listeners"),
+    ] {
+        let output = translate(&input(&[BASE, &yaml]), None);
+        let report = output.gateways.values().next().unwrap();
+        let accepted = report.conditions.iter().find(|c| c.kind == "Accepted").unwrap();
+        assert_eq!((accepted.status, accepted.reason), (status, reasons::LISTENERS_NOT_VALID));
+        assert_eq!(accepted.message, message);
+    }
+}
+
+#[test]
+fn kinds_other_than_http_route_are_invalid() {
+    let listeners = r"
+  - {name: good, port: 80, protocol: HTTP, allowedRoutes: {kinds: [{kind: HTTPRoute}]}}
+  - {name: both, port: 81, protocol: HTTP, allowedRoutes: {kinds: [{kind: HTTPRoute}, {kind: GRPCRoute}]}}
+  - {name: bad, port: 82, protocol: HTTP, allowedRoutes: {kinds: [{kind: HTTPRoute, group: example.com}]}}";
+    let parents = "[{name: gw, sectionName: good}, {name: gw, sectionName: both}, {name: gw, sectionName: bad}]";
+    let route = format!("kind: HTTPRoute\nmetadata: {{name: r, namespace: default}}\nspec: {{parentRefs: {parents}}}");
+    check(
+        &[&gateway(listeners), &route],
+        &[
+            "gateway default/gw [127.0.0.1]: ResolvedRefs=False/ListenersNotResolved",
+            "  good routes=1: ok",
+            "  both routes=1: ResolvedRefs=False/InvalidRouteKinds",
+            "  bad routes=0 no kinds: ResolvedRefs=False/InvalidRouteKinds",
+            "route default/r at gw#good: ok",
+            "route default/r at gw#both: ok",
+            "route default/r at gw#bad: Accepted=False/NotAllowedByListeners",
+            "bind 127.0.0.1:80 Http",
+            "  gw/good *",
+            "    * / [r#0] -> 500",
+            "bind 127.0.0.1:81 Http",
+            "  gw/both *",
+            "    * / [r#0] -> 500",
+            "bind 127.0.0.1:82 Http",
+            "  gw/bad *",
+        ],
+    );
+}
+
+#[test]
+fn parameters_and_what_else_a_gateway_asks_for_that_is_not_built() {
+    let gateway = |extra: &str| GATEWAY.replace("spec: {", &format!("spec: {{{extra}, "));
+    let refused = |reason: &str, extra: &str| {
+        check(
+            &[&gateway(extra)],
+            &[
+                &format!("gateway default/gw []: Accepted=False/{reason} Programmed=False/Invalid"),
+                "  http routes=0: Programmed=False/Invalid",
+            ],
+        );
+    };
+    refused("InvalidParameters", "infrastructure: {parametersRef: {group: '', kind: ConfigMap, name: x}}");
+    refused("UnsupportedAddress", "addresses: [{type: Hostname, value: a.com}]");
+    refused("UnsupportedAddress", "addresses: [{type: example.com/Named, value: a}]");
+    refused("UnsupportedValue", "tls: {backend: {clientCertificateRef: {name: x}}}");
+    check(
+        &[&gateway("infrastructure: {labels: {a: b}}")],
+        &["gateway default/gw [127.0.0.1]: ok", "  http routes=0: ok", "bind 127.0.0.1:80 Http", "  gw/http *"],
+    );
+    let class = "kind: GatewayClass\nmetadata: {name: purlin}\nspec: {controllerName: purlin.dev/gateway, \
+                 parametersRef: {group: '', kind: ConfigMap, name: x}}";
+    check(
+        &[class, GATEWAY],
+        &[
+            "class purlin: Accepted=False/InvalidParameters",
+            "gateway default/gw []: Accepted=False/InvalidParameters Programmed=False/Invalid",
+            "  http routes=0: Programmed=False/Invalid",
+        ],
+    );
+}
+
+/// Self-made; the key does not belong to it, which is not checked here.
+const PEM: (&str, &str) = (
+    "-----BEGIN CERTIFICATE-----\nMIIBAA==\n-----END CERTIFICATE-----\n",
+    "-----BEGIN PRIVATE KEY-----\nMIIBAA==\n-----END PRIVATE KEY-----\n",
+);
+
+fn secret(namespace: &str, name: &str, kind: &str, certificate: &str, key: &str) -> String {
+    let data = |text: &str| serde_json::to_value(k8s_openapi::ByteString(text.into())).unwrap();
+    serde_json::json!({
+        "kind": "Secret", "type": kind, "metadata": {"name": name, "namespace": namespace},
+        "data": {"tls.crt": data(certificate), "tls.key": data(key)},
+    })
+    .to_string()
+}
+
+fn https(port: u16, references: &str) -> String {
+    format!("  - {{name: s{port}, port: {port}, protocol: HTTPS, tls: {{certificateRefs: [{references}]}}}}\n")
+}
+
+#[test]
+fn certificates_are_resolved() {
+    let grant = |name: &str, kind: &str, to: &str| {
+        format!(
+            "kind: ReferenceGrant\nmetadata: {{name: {name}, namespace: other}}\nspec: {{from: [{{group: \
+             gateway.networking.k8s.io, kind: {kind}, namespace: default}}], to: [{to}]}}"
+        )
+    };
+    let listeners = [
+        https(1, "{name: good}"),
+        https(2, "{name: absent}"),
+        https(3, "{name: bad-chain}"),
+        https(4, "{name: bad-key}"),
+        https(5, "{name: opaque}"),
+        https(6, "{name: good, kind: ConfigMap}"),
+        https(7, "{name: allowed, namespace: other}"),
+        https(8, "{name: secret, namespace: other}"),
+        https(9, "{name: absent}, {name: good}"),
+        https(10, ""),
+    ];
+    let (chain, key) = PEM;
+    check(
+        &[
+            &gateway(&listeners.concat()),
+            &secret("default", "good", "kubernetes.io/tls", chain, key),
+            &secret("default", "bad-chain", "kubernetes.io/tls", "nothing", key),
+            &secret("default", "bad-key", "kubernetes.io/tls", chain, chain),
+            &secret("default", "opaque", "Opaque", chain, key),
+            &secret("other", "allowed", "kubernetes.io/tls", chain, key),
+            &secret("other", "secret", "kubernetes.io/tls", chain, key),
+            &grant("a", "Gateway", "{group: '', kind: Secret, name: allowed}"),
+            &grant("b", "HTTPRoute", "{group: '', kind: Secret}"),
+            &grant("c", "Gateway", "{group: '', kind: Service}, {group: example.com, kind: Secret}"),
+        ],
+        &[
+            "gateway default/gw [127.0.0.1]: Accepted=True/ListenersNotValid ResolvedRefs=False/ListenersNotResolved",
+            "  s1 routes=0: ok",
+            "  s2 routes=0: Programmed=False/Invalid ResolvedRefs=False/InvalidCertificateRef",
+            "  s3 routes=0: Programmed=False/Invalid ResolvedRefs=False/InvalidCertificateRef",
+            "  s4 routes=0: Programmed=False/Invalid ResolvedRefs=False/InvalidCertificateRef",
+            "  s5 routes=0: Programmed=False/Invalid ResolvedRefs=False/InvalidCertificateRef",
+            "  s6 routes=0: Programmed=False/Invalid ResolvedRefs=False/InvalidCertificateRef",
+            "  s7 routes=0: ok",
+            "  s8 routes=0: Programmed=False/Invalid ResolvedRefs=False/RefNotPermitted",
+            "  s9 routes=0: ResolvedRefs=False/InvalidCertificateRef",
+            "  s10 routes=0: Programmed=False/Invalid ResolvedRefs=False/InvalidCertificateRef",
+            "bind 127.0.0.1:1 Https",
+            "  gw/s1 * certificate default/good",
+            "bind 127.0.0.1:7 Https",
+            "  gw/s7 * certificate other/allowed",
+            "bind 127.0.0.1:9 Https",
+            "  gw/s9 * certificate default/good",
+        ],
+    );
+}
+
+#[test]
+fn tls_settings_that_are_not_built_are_refused() {
+    let frontend = r"
+  tls:
+    frontend:
+      default: {validation: {caCertificateRefs: [{group: '', kind: ConfigMap, name: ca}]}}
+      perPort: [{port: 2, tls: {}}]
+";
+    let listeners = r"
+  - {name: validated, port: 1, protocol: HTTPS, tls: {certificateRefs: [{name: good}]}}
+  - {name: free, port: 2, protocol: HTTPS, tls: {certificateRefs: [{name: good}]}}
+  - {name: pass, port: 2, protocol: HTTPS, hostname: a.com, tls: {mode: Passthrough, certificateRefs: [{name: good}]}}
+  - {name: option, port: 2, protocol: HTTPS, hostname: b.com, tls: {options: {a.com/b: c}, certificateRefs: [{name: good}]}}
+  - {name: plain, port: 3, protocol: HTTP, tls: {}}";
+    let (chain, key) = PEM;
+    let objects = [gateway(listeners) + frontend, secret("default", "good", "kubernetes.io/tls", chain, key)];
+    check(
+        &[&objects[0], &objects[1]],
+        &[
+            "gateway default/gw [127.0.0.1]: Accepted=True/ListenersNotValid",
+            "  validated routes=0: Accepted=False/UnsupportedValue Programmed=False/Invalid",
+            "  free routes=0: OverlappingTLSConfig=True/OverlappingHostnames",
+            "  pass routes=0: Accepted=False/UnsupportedValue Programmed=False/Invalid \
+         OverlappingTLSConfig=True/OverlappingHostnames",
+            "  option routes=0: Accepted=False/UnsupportedValue Programmed=False/Invalid \
+         OverlappingTLSConfig=True/OverlappingHostnames",
+            "  plain routes=0: Accepted=False/UnsupportedValue Programmed=False/Invalid",
+            "bind 127.0.0.1:2 Https",
+            "  gw/free * certificate default/good",
+        ],
+    );
+}
+
+#[test]
+fn a_socket_belongs_to_the_oldest_gateway() {
+    let gateway = |name: &str, year: u16, listeners: &str| {
+        format!(
+            "kind: Gateway\nmetadata: {{name: {name}, namespace: default, creationTimestamp: '{year}-01-01T00:00:00Z'}}\n\
+             spec: {{gatewayClassName: purlin, listeners: [{listeners}]}}"
+        )
+    };
+    let young =
+        gateway("a", 2026, "{name: x, port: 80, protocol: HTTP, hostname: a.com}, {name: z, port: 81, protocol: HTTP}");
+    let old = gateway("b", 2025, "{name: x, port: 80, protocol: HTTP}");
+    check(
+        &[&young, &old],
+        &[
+            "gateway default/a [127.0.0.1]: Accepted=True/ListenersNotValid",
+            "  x routes=0: Accepted=False/PortUnavailable Programmed=False/Invalid",
+            "  z routes=0: ok",
+            "gateway default/b [127.0.0.1]: ok",
+            "  x routes=0: ok",
+            "bind 127.0.0.1:80 Http",
+            "  b/x *",
+            "bind 127.0.0.1:81 Http",
+            "  a/z *",
+        ],
+    );
+}
+
+#[test]
+fn addresses_that_are_not_there_are_said() {
+    let gw = ObjectName::new("default", "gw");
+    let assign = |addresses: &[&str], problem: Option<AddressProblem>| {
+        let assigned = addresses.iter().map(|a| a.parse().unwrap()).collect();
+        let gw = gw.clone();
+        move |input: &mut Input| drop(input.addresses.insert(gw, GatewayAddresses { assigned, problem }))
+    };
+    check_with(
+        &[GATEWAY],
+        assign(&["127.0.0.1", "::1"], None),
+        &[
+            "gateway default/gw [127.0.0.1 ::1]: ok",
+            "  http routes=0: ok",
+            "bind 127.0.0.1:80 Http",
+            "  gw/http *",
+            "bind [::1]:80 Http",
+            "  gw/http *",
+        ],
+    );
+    check_with(
+        &[GATEWAY],
+        assign(&["127.0.0.1"], Some(AddressProblem::NotUsable("no".into()))),
+        &[
+            "gateway default/gw [127.0.0.1]: Programmed=False/AddressNotUsable",
+            "  http routes=0: ok",
+            "bind 127.0.0.1:80 Http",
+            "  gw/http *",
+        ],
+    );
+    for problem in [Some(AddressProblem::NotAssigned("none left".into())), None] {
+        check_with(
+            &[GATEWAY],
+            assign(&[], problem),
+            &[
+                "gateway default/gw []: Programmed=False/AddressNotAssigned",
+                "  http routes=0: Programmed=False/Invalid",
+            ],
+        );
+    }
+}
+
+#[test]
+fn what_the_data_plane_could_not_do_is_said_and_still_wanted() {
+    let socket = "127.0.0.1:80".parse().unwrap();
+    let refuse = |input: &mut Input| drop(input.plane.binds.insert(socket, "permission denied".into()));
+    check_with(
+        &[GATEWAY],
+        refuse,
+        &[
+            "gateway default/gw [127.0.0.1]: Accepted=False/ListenersNotValid Programmed=False/Invalid",
+            "  http routes=0: Accepted=False/PortUnavailable Programmed=False/Invalid",
+            "bind 127.0.0.1:80 Http",
+            "  gw/http *",
+        ],
+    );
+    let (chain, key) = PEM;
+    let objects = [gateway(&https(443, "{name: good}")), secret("default", "good", "kubernetes.io/tls", chain, key)];
+    let listener = (ObjectName::new("default", "gw"), "s443".into());
+    let refuse = |input: &mut Input| drop(input.plane.listeners.insert(listener, "keys differ".into()));
+    check_with(
+        &[&objects[0], &objects[1]],
+        refuse,
+        &[
+            "gateway default/gw [127.0.0.1]: Programmed=False/Invalid ResolvedRefs=False/ListenersNotResolved",
+            "  s443 routes=0: Programmed=False/Invalid ResolvedRefs=False/InvalidCertificateRef",
+            "bind 127.0.0.1:443 Https",
+            "  gw/s443 * certificate default/good",
+        ],
+    );
+}
