@@ -11,14 +11,12 @@ use k8s_openapi::api::core::v1::{Service, ServicePort};
 use k8s_openapi::api::discovery::v1::{Endpoint, EndpointSlice};
 use kube::ResourceExt as _;
 use purlin_gateway_api::HttpBackendRef;
+use purlin_resource::names::SERVICE_NAME_LABEL;
 
 use crate::grants::{Grants, Referrer};
 use crate::input::Input;
 use crate::model::{BackendProtocol, Cluster, ClusterName, ObjectName};
 use crate::reasons;
-
-/// The label that ties an EndpointSlice to its Service.
-const SERVICE_NAME: &str = "kubernetes.io/service-name";
 
 /// Why a reference of a route does not resolve.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -42,7 +40,7 @@ impl<'a> Backends<'a> {
     pub(crate) fn new(input: &'a Input, grants: &'a Grants<'a>) -> Self {
         let mut slices: HashMap<(&str, &str), Vec<&EndpointSlice>> = HashMap::new();
         for (name, slice) in &input.endpoint_slices {
-            if let Some(service) = slice.labels().get(SERVICE_NAME) {
+            if let Some(service) = slice.labels().get(SERVICE_NAME_LABEL) {
                 slices.entry((&*name.namespace, service)).or_default().push(Arc::as_ref(slice));
             }
         }

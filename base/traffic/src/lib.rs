@@ -32,8 +32,3 @@ pub use input::{AddressProblem, GatewayAddresses, Input, PlaneReport};
 pub use report::{ClassReport, GatewayReport, ListenerReport, ParentReport, RouteReport};
 pub use rules::REGEX_SIZE_LIMIT;
 pub use translate::{Output, translate};
-
-/// The controller name of our GatewayClasses.
-pub const CONTROLLER: &str = "purlin.dev/gateway";
-/// The GatewayClass that is there from the start.
-pub const CLASS: &str = "purlin";

@@ -8,8 +8,8 @@ use purlin_gateway_api::{
     GROUP, GatewayClassStatus, GatewayStatus, GatewayStatusAddress, ListenerStatus, RouteGroupKind, RouteParentStatus,
     RouteStatus, SupportedFeature,
 };
+use purlin_resource::names::GATEWAY_CONTROLLER;
 
-use crate::CONTROLLER;
 use crate::condition::merge;
 use crate::reasons::condition;
 use crate::report::{ClassReport, GatewayReport, ListenerReport, ParentReport, RouteReport};
@@ -97,13 +97,13 @@ pub fn gateway(has: Option<&GatewayStatus>, report: &GatewayReport, now: &meta::
 pub fn route(has: Option<&RouteStatus>, report: &RouteReport, now: &meta::Time) -> RouteStatus {
     let entry = |parent: &ParentReport, conditions: &[meta::Condition]| RouteParentStatus {
         parent_ref: parent.parent.clone(),
-        controller_name: CONTROLLER.to_owned(),
+        controller_name: GATEWAY_CONTROLLER.to_owned(),
         conditions: merge(conditions, &parent.conditions, &OF_ROUTE, report.generation, now),
     };
     let mut missing: Vec<&ParentReport> = report.parents.iter().collect();
     let mut parents = Vec::new();
     for existing in has.map(|s| s.parents.as_slice()).unwrap_or_default() {
-        if existing.controller_name != CONTROLLER {
+        if existing.controller_name != GATEWAY_CONTROLLER {
             parents.push(existing.clone());
         } else if let Some(at) = missing.iter().position(|p| p.parent == existing.parent_ref) {
             parents.push(entry(missing.remove(at), &existing.conditions));

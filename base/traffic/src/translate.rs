@@ -9,8 +9,8 @@ use std::sync::Arc;
 
 use kube::ResourceExt as _;
 use purlin_gateway_api::{GROUP, Gateway, GatewayClass, HttpRoute, ParentReference};
+use purlin_resource::names::GATEWAY_CONTROLLER;
 
-use crate::CONTROLLER;
 use crate::backends::{self, Backends};
 use crate::certificates::Certificates;
 use crate::condition::Condition;
@@ -28,7 +28,7 @@ use crate::rules::CompiledRoute;
 #[derive(Debug, Default)]
 pub struct Output {
     /// What is to be served.
-    pub model: RouteModel,
+    pub model: Arc<RouteModel>,
     /// Of the GatewayClasses of our controller.
     pub classes: BTreeMap<String, ClassReport>,
     /// Of the Gateways of those classes.
@@ -77,12 +77,12 @@ pub fn translate(input: &Input, previous: Option<&Output>) -> Output {
     }
     output.classes = our_classes(input).map(|(name, class)| (name.clone(), class_report(class))).collect();
     output.gateways = gateways.iter().map(|g| (g.name.clone(), gateway_report(g, input))).collect();
-    output.model = model(&mut gateways, &output.compiled, &backends, previous.map(|p| &p.model));
+    output.model = Arc::new(model(&mut gateways, &output.compiled, &backends, previous.map(|p| &*p.model)));
     output
 }
 
 fn our_classes(input: &Input) -> impl Iterator<Item = (&String, &GatewayClass)> {
-    let ours = |class: &Arc<GatewayClass>| class.spec.controller_name == CONTROLLER;
+    let ours = |class: &Arc<GatewayClass>| class.spec.controller_name == GATEWAY_CONTROLLER;
     input.gateway_classes.iter().filter(move |(_, class)| ours(class)).map(|(name, class)| (name, &**class))
 }
 
@@ -180,7 +180,7 @@ fn our_parents<'r>(
 }
 
 fn has_our_entry(route: &HttpRoute) -> bool {
-    route.status.iter().flat_map(|s| &s.parents).any(|entry| entry.controller_name == CONTROLLER)
+    route.status.iter().flat_map(|s| &s.parents).any(|entry| entry.controller_name == GATEWAY_CONTROLLER)
 }
 
 /// Attaches a route to the listeners that a parentRef selects, or says why to none.

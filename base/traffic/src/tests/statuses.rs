@@ -5,7 +5,9 @@ use k8s_openapi::jiff::Timestamp;
 use serde_json::json;
 
 use super::*;
-use crate::{CONTROLLER, status};
+use purlin_resource::names::GATEWAY_CONTROLLER;
+
+use crate::status;
 
 fn at(second: i64) -> Time {
     Time(Timestamp::from_second(second).unwrap())
@@ -93,9 +95,9 @@ fn entries_of_a_route_keep_their_places_and_stale_ones_go() {
         ]})
     };
     let has: purlin_gateway_api::RouteStatus = serde_json::from_value(json!({"parents": [
-        entry(CONTROLLER, json!({"name": "gw", "namespace": "default", "sectionName": "http"})),
+        entry(GATEWAY_CONTROLLER, json!({"name": "gw", "namespace": "default", "sectionName": "http"})),
         entry("example.com/other", json!({"name": "gw"})),
-        entry(CONTROLLER, json!({"name": "stale"})),
+        entry(GATEWAY_CONTROLLER, json!({"name": "stale"})),
         entry("example.com/other", json!({"name": "mesh"})),
     ]}))
     .unwrap();
