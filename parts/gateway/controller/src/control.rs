@@ -1,0 +1,202 @@
+//! The controller: keeps the data plane at what the objects say, then says in their statuses how that went.
+//!
+//! One loop owns all state. It sleeps until an object changes, takes over all that has changed by then (what arrives
+//! while it works is coalesced), translates, applies, and hands the statuses that differ to their writer.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use k8s_openapi::jiff::Timestamp;
+use kube::api::{Api, PostParams};
+use kube::{Client, ResourceExt as _};
+use purlin_gateway_api::{GatewayClass, GatewayClassSpec};
+use purlin_resource::{Watches, names};
+use purlin_telemetry::metrics::{self, Histogram};
+use purlin_traffic::model::RouteModel;
+use purlin_traffic::{GatewayAddresses, Input, Output, PlaneReport, translate};
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use crate::address::{AddressPool, Claim};
+use crate::objects::Objects;
+use crate::write::{Write, write_statuses};
+
+/// How long until a socket that could not be bound is tried again.
+const RETRY: Duration = Duration::from_secs(2);
+const RETRY_CLASS: Duration = Duration::from_millis(200);
+
+/// What one loop owns.
+struct Controller<F> {
+    /// Makes the data plane serve a model, and says what of it could not be done.
+    apply: F,
+    addresses: AddressPool,
+    input: Input,
+    output: Output,
+    applied: bool,
+    took: Histogram,
+    lag: Histogram,
+}
+
+/// Runs until shut down; `ready` is called when the first model is served.
+pub async fn control<F, A>(
+    client: Client,
+    watches: &Watches,
+    addresses: AddressPool,
+    apply: F,
+    shutdown: CancellationToken,
+    ready: impl FnOnce(),
+) where
+    F: Fn(Arc<RouteModel>) -> A,
+    A: Future<Output = PlaneReport>,
+{
+    let (wanted, batches) = watch::channel(Vec::new());
+    let work = async {
+        ensure_class(&client).await;
+        let mut objects = Objects::new(watches);
+        if !objects.synced().await {
+            return;
+        }
+        let mut controller = Controller::new(addresses, apply);
+        objects.refresh(&mut controller.input);
+        wanted.send_replace(controller.reconcile(Instant::now()).await);
+        ready();
+        loop {
+            let unbound = !controller.input.plane.binds.is_empty();
+            let changed = tokio::select! {
+                alive = objects.changed() => match alive {
+                    true => true,
+                    false => return,
+                },
+                () = tokio::time::sleep(RETRY), if unbound => false,
+            };
+            let since = Instant::now();
+            let differs = objects.refresh(&mut controller.input);
+            let writes = match differs || !changed {
+                true => controller.reconcile(since).await,
+                false => controller.writes(),
+            };
+            wanted.send_replace(writes);
+        }
+    };
+    let writer = write_statuses(client.clone(), batches, shutdown.clone());
+    tokio::select! {
+        () = shutdown.cancelled() => {}
+        ((), ()) = futures::future::join(work, writer) => {}
+    }
+}
+
+impl<F, A> Controller<F>
+where
+    F: Fn(Arc<RouteModel>) -> A,
+    A: Future<Output = PlaneReport>,
+{
+    fn new(addresses: AddressPool, apply: F) -> Self {
+        Controller {
+            apply,
+            addresses,
+            input: Input::default(),
+            output: Output::default(),
+            applied: false,
+            took: metrics::histogram(
+                "purlin_gateway_reconcile_seconds",
+                "One reconciliation: translate, apply, compare statuses.",
+                &[],
+            ),
+            lag: metrics::histogram(
+                "purlin_gateway_applied_seconds",
+                "From the moment that a change is seen until the data plane serves it.",
+                &[],
+            ),
+        }
+    }
+
+    /// Translates and applies; the statuses that are to be written.
+    async fn reconcile(&mut self, since: Instant) -> Vec<Write> {
+        let started = Instant::now();
+        self.input.addresses = self.assign();
+        let mut output = translate(&self.input, Some(&self.output));
+        let retry = !self.input.plane.binds.is_empty();
+        if !self.applied || retry || output.model != self.output.model {
+            let plane = (self.apply)(Arc::clone(&output.model)).await;
+            self.applied = true;
+            self.lag.record(since.elapsed());
+            if plane != self.input.plane {
+                for (socket, error) in &plane.binds {
+                    tracing::warn!(%socket, error, "a listener is not bound");
+                }
+                self.input.plane = plane;
+                output = translate(&self.input, Some(&output));
+            }
+        }
+        self.output = output;
+        let writes = self.writes();
+        self.took.record(started.elapsed());
+        writes
+    }
+
+    /// The statuses that are not as they should be.
+    fn writes(&self) -> Vec<Write> {
+        let now = Time(Timestamp::now());
+        let classes = self.output.classes.iter().filter_map(|(name, report)| {
+            Some(Write::Class(self.input.gateway_classes.get(name)?.clone(), report.clone()))
+        });
+        let gateways =
+            self.output.gateways.iter().filter_map(|(name, report)| {
+                Some(Write::Gateway(self.input.gateways.get(name)?.clone(), report.clone()))
+            });
+        let routes =
+            self.output.http_routes.iter().filter_map(|(name, report)| {
+                Some(Write::Route(self.input.http_routes.get(name)?.clone(), report.clone()))
+            });
+        classes.chain(gateways).chain(routes).filter(|write| write.is_needed(&now)).collect()
+    }
+
+    /// The addresses of our Gateways: what they have they keep.
+    fn assign(&self) -> BTreeMap<purlin_traffic::model::ObjectName, GatewayAddresses> {
+        let input = &self.input;
+        let is_ours = |class: &String| {
+            input.gateway_classes.get(class).is_some_and(|c| c.spec.controller_name == names::GATEWAY_CONTROLLER)
+        };
+        let gateways = input.gateways.iter().filter(|(_, gateway)| is_ours(&gateway.spec.gateway_class_name));
+        let claims = gateways.map(|(name, gateway)| {
+            let said = gateway.status.iter().flat_map(|s| &s.addresses).filter_map(|a| a.value.parse().ok());
+            Claim {
+                name: name.clone(),
+                created: gateway.creation_timestamp().map(|t| t.0),
+                wanted: gateway.spec.addresses.iter().map(|a| a.value.clone().filter(|v| !v.is_empty())).collect(),
+                held: match input.addresses.get(name) {
+                    Some(addresses) => addresses.assigned.clone(),
+                    None => said.collect(),
+                },
+                ports: gateway.spec.listeners.iter().map(|l| l.port).collect(),
+            }
+        });
+        self.addresses.assign(claims.collect())
+    }
+}
+
+/// Makes the GatewayClass if it is not there; waits for the API as long as it takes.
+async fn ensure_class(client: &Client) {
+    let api = Api::<GatewayClass>::all(client.clone());
+    let spec = GatewayClassSpec {
+        controller_name: names::GATEWAY_CONTROLLER.to_owned(),
+        description: Some("Served by purlin's own gateway".to_owned()),
+        parameters_ref: None,
+    };
+    let class = GatewayClass::new(names::GATEWAY_CLASS, spec);
+    loop {
+        let error = match api.get_opt(names::GATEWAY_CLASS).await {
+            Ok(Some(_)) => return,
+            Ok(None) => match api.create(&PostParams::default(), &class).await {
+                Ok(_) => return,
+                Err(kube::Error::Api(status)) if status.code == 409 => return,
+                Err(error) => error,
+            },
+            Err(error) => error,
+        };
+        tracing::warn!(%error, "the GatewayClass {} cannot be made yet", names::GATEWAY_CLASS);
+        tokio::time::sleep(RETRY_CLASS).await;
+    }
+}

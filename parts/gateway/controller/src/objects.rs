@@ -1,0 +1,147 @@
+//! The objects that decide of the routes, kept as the input of a translation.
+//!
+//! Shared watches hold the objects; [`Objects::refresh`] takes over the kinds that have changed and says whether that
+//! can change the model. A status alone cannot: most changes of our own kinds are our own statuses coming back.
+
+use std::collections::BTreeMap;
+use std::fmt::Debug;
+use std::hash::Hash;
+use std::sync::Arc;
+
+use futures::FutureExt as _;
+use k8s_openapi::api::core::v1::{Namespace, Secret, Service};
+use k8s_openapi::api::discovery::v1::EndpointSlice;
+use kube::{Resource, ResourceExt as _};
+use purlin_gateway_api::{Gateway, GatewayClass, HttpRoute, ReferenceGrant};
+use purlin_resource::{Watched, Watches};
+use purlin_traffic::Input;
+use purlin_traffic::model::ObjectName;
+
+/// Secrets of other types are none of our business.
+const TLS_SECRETS: &str = "type=kubernetes.io/tls";
+
+/// The watches of the kinds.
+pub(crate) struct Objects {
+    classes: Kind<GatewayClass>,
+    gateways: Kind<Gateway>,
+    routes: Kind<HttpRoute>,
+    grants: Kind<ReferenceGrant>,
+    services: Kind<Service>,
+    slices: Kind<EndpointSlice>,
+    secrets: Kind<Secret>,
+    namespaces: Kind<Namespace>,
+}
+
+struct Kind<K>
+where
+    K: Resource + Clone + 'static,
+    K::DynamicType: Eq + Hash + Clone,
+{
+    watched: Watched<K>,
+    changed: bool,
+}
+
+impl Objects {
+    pub(crate) fn new(watches: &Watches) -> Self {
+        Objects {
+            classes: Kind::new(watches.of(None)),
+            gateways: Kind::new(watches.of(None)),
+            routes: Kind::new(watches.of(None)),
+            grants: Kind::new(watches.of(None)),
+            services: Kind::new(watches.of(None)),
+            slices: Kind::new(watches.of(None)),
+            secrets: Kind::new(watches.of(Some(TLS_SECRETS))),
+            namespaces: Kind::new(watches.of(None)),
+        }
+    }
+
+    /// Returns once every kind was listed; false when the process shuts down before.
+    pub(crate) async fn synced(&self) -> bool {
+        self.classes.watched.synced().await
+            && self.gateways.watched.synced().await
+            && self.routes.watched.synced().await
+            && self.grants.watched.synced().await
+            && self.services.watched.synced().await
+            && self.slices.watched.synced().await
+            && self.secrets.watched.synced().await
+            && self.namespaces.watched.synced().await
+    }
+
+    /// Returns after a change of any kind; false when a watch has ended.
+    pub(crate) async fn changed(&mut self) -> bool {
+        tokio::select! {
+            alive = self.classes.wait() => alive,
+            alive = self.gateways.wait() => alive,
+            alive = self.routes.wait() => alive,
+            alive = self.grants.wait() => alive,
+            alive = self.services.wait() => alive,
+            alive = self.slices.wait() => alive,
+            alive = self.secrets.wait() => alive,
+            alive = self.namespaces.wait() => alive,
+        }
+    }
+
+    /// Takes over what has changed; whether the model can differ.
+    pub(crate) fn refresh(&mut self, input: &mut Input) -> bool {
+        let cluster_wide = |name: ObjectName| name.name.to_string();
+        let classes =
+            self.classes.refresh(&mut input.gateway_classes, cluster_wide, |a, b| a.spec == b.spec && same_meta(a, b));
+        let gateways =
+            self.gateways.refresh(&mut input.gateways, |name| name, |a, b| a.spec == b.spec && same_meta(a, b));
+        let routes =
+            self.routes.refresh(&mut input.http_routes, |name| name, |a, b| a.spec == b.spec && same_meta(a, b));
+        let grants = self.grants.refresh(&mut input.reference_grants, |name| name, |a, b| a.spec == b.spec);
+        let services = self.services.refresh(&mut input.services, |name| name, |a, b| a.spec == b.spec);
+        let slices = self.slices.refresh(&mut input.endpoint_slices, |name| name, |_, _| false);
+        let secrets =
+            self.secrets.refresh(&mut input.secrets, |name| name, |a, b| a.data == b.data && a.type_ == b.type_);
+        let namespaces =
+            self.namespaces.refresh(&mut input.namespaces, cluster_wide, |a, b| a.metadata.labels == b.metadata.labels);
+        classes || gateways || routes || grants || services || slices || secrets || namespaces
+    }
+}
+
+/// Reports carry the generation, so it counts even where the spec is the same.
+fn same_meta<K: Resource>(a: &K, b: &K) -> bool {
+    a.meta().generation == b.meta().generation
+        && a.meta().uid == b.meta().uid
+        && a.creation_timestamp() == b.creation_timestamp()
+}
+
+impl<K> Kind<K>
+where
+    K: Resource + Clone + Debug + Send + Sync + 'static,
+    K::DynamicType: Eq + Hash + Clone + Send + Sync,
+{
+    /// What was there before the first change is news too.
+    fn new(watched: Watched<K>) -> Self {
+        Kind { watched, changed: true }
+    }
+
+    async fn wait(&mut self) -> bool {
+        let alive = self.watched.changed().await;
+        self.changed = true;
+        alive
+    }
+
+    fn refresh<N: Ord>(
+        &mut self,
+        objects: &mut BTreeMap<N, Arc<K>>,
+        key: impl Fn(ObjectName) -> N,
+        same: impl Fn(&K, &K) -> bool,
+    ) -> bool {
+        // The mark goes before the objects are read: what changes meanwhile is seen now or next time, never lost.
+        if self.watched.changed().now_or_never().is_some() {
+            self.changed = true;
+        }
+        if !std::mem::take(&mut self.changed) {
+            return false;
+        }
+        let state = self.watched.store.state().into_iter().map(|object| (key(ObjectName::of(&*object)), object));
+        let new: BTreeMap<N, Arc<K>> = state.collect();
+        let differs = new.len() != objects.len()
+            || new.iter().zip(&*objects).any(|((a, x), (b, y))| a != b || !(Arc::ptr_eq(x, y) || same(x, y)));
+        *objects = new;
+        differs
+    }
+}
