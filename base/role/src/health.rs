@@ -72,6 +72,20 @@ impl Gate {
     pub fn shut(&self) {
         self.health.set(&self.name, false);
     }
+
+    /// Returns once the condition holds.
+    pub async fn opened(&self) {
+        // Every change of any gate is signalled, after it was made.
+        let mut changes = self.health.0.all.subscribe();
+        while !self.is_open() {
+            // The sender lives as long as `self`.
+            let _ = changes.changed().await;
+        }
+    }
+
+    fn is_open(&self) -> bool {
+        self.health.0.gates.lock().get(&self.name).copied().unwrap_or(false)
+    }
 }
 
 #[cfg(test)]
@@ -89,6 +103,21 @@ mod tests {
         assert!(health.is_ready());
         a.shut();
         assert_eq!(health.gates(), [("a".to_owned(), false), ("b".to_owned(), true)]);
+        assert!(!health.is_ready());
+    }
+
+    #[tokio::test]
+    async fn one_gate_is_waited_for_whatever_the_others_do() {
+        let health = Health::default();
+        let (shut, gate) = (health.gate("shut"), health.gate("gate"));
+        let waiting = tokio::spawn({
+            let gate = gate.clone();
+            async move { gate.opened().await }
+        });
+        tokio::task::yield_now().await;
+        shut.shut();
+        gate.open();
+        waiting.await.unwrap();
         assert!(!health.is_ready());
     }
 }
