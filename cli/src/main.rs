@@ -1,1 +1,7 @@
-fn main() {}
+//! The binary `purlin`: everything is in the library, so that tests can call it.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    purlin::main()
+}
