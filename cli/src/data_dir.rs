@@ -6,10 +6,10 @@ use std::path::{Path, PathBuf};
 use crate::failure::Failure;
 
 /// The variable that names the data directory.
-pub const VARIABLE: &str = "PURLIN_DATA_DIR";
+pub(crate) const VARIABLE: &str = "PURLIN_DATA_DIR";
 
 /// The data directory that the command line and the environment choose, absolute.
-pub fn resolve(option: Option<&Path>) -> Result<PathBuf, Failure> {
+pub(crate) fn resolve(option: Option<&Path>) -> Result<PathBuf, Failure> {
     let chosen = choose(option, |name| std::env::var_os(name)).ok_or_else(|| {
         Failure::usage("there is no data directory: neither HOME nor XDG_DATA_HOME is set")
             .hint(format!("choose one with --data-dir or {VARIABLE}"))

@@ -33,7 +33,7 @@ use crate::parts::{self, Part, Wiring};
 use crate::ready::Ready;
 
 /// What a process is to run, and where.
-pub struct Plan {
+pub(crate) struct Plan {
     /// The data directory.
     pub data_dir: PathBuf,
     /// The parts.
@@ -56,7 +56,7 @@ const RENEWAL_CHECK: Duration = Duration::from_secs(60 * 60);
 const SERVICE_ADDRESS: Ipv4Addr = Ipv4Addr::new(10, 96, 0, 1);
 
 /// A running process.
-pub struct Host {
+pub(crate) struct Host {
     started: Instant,
     ready: Ready,
     health: Health,
@@ -86,7 +86,7 @@ struct ApiSide {
 
 impl Host {
     /// Starts everything that `plan` says; `started` is when the process began.
-    pub async fn start(plan: Plan, started: Instant) -> Result<Host, Failure> {
+    pub(crate) async fn start(plan: Plan, started: Instant) -> Result<Host, Failure> {
         // Whatever is written from here on is for this user alone.
         nix::sys::stat::umask(nix::sys::stat::Mode::from_bits_truncate(0o077));
         let data_dir = DataDir::lock(&plan.data_dir)?;
@@ -141,7 +141,7 @@ impl Host {
     }
 
     /// Returns once every role is ready, with where everything is.
-    pub async fn ready(&self) -> Ready {
+    pub(crate) async fn ready(&self) -> Ready {
         let elapsed = || u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX);
         let api = async {
             let gate = self.api_gate.as_ref()?;
@@ -157,7 +157,7 @@ impl Host {
     }
 
     /// Finishes what is in flight and ends.
-    pub async fn stop(self) {
+    pub(crate) async fn stop(self) {
         self.supervisor.stop().await;
         self.beside.shutdown.cancel();
         self.beside.tasks.close();

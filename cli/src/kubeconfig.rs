@@ -4,7 +4,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
 /// What stands in it.
-pub struct Admin<'a> {
+pub(crate) struct Admin<'a> {
     /// The URL of the API server.
     pub server: &'a str,
     /// The certificate that anchors the server's, in PEM.
@@ -16,7 +16,7 @@ pub struct Admin<'a> {
 }
 
 /// Writes it as YAML. Each value is a URL or base64, neither of which YAML takes for anything but text.
-pub fn render(admin: &Admin<'_>) -> String {
+pub(crate) fn render(admin: &Admin<'_>) -> String {
     let [root, certificate, key] = [admin.root, admin.certificate, admin.key].map(|pem| STANDARD.encode(pem));
     let server = admin.server;
     format!(

@@ -15,19 +15,19 @@ use purlin_store::Migrations;
 use crate::failure::Failure;
 use crate::standin::{purlin_apiserver, purlin_gateway, purlin_gateway_proxy};
 
-pub use crate::standin::purlin_apiserver::Config as ApiServerConfig;
-pub use crate::standin::purlin_gateway::{AddressPool, Config as GatewayConfig};
+pub(crate) use crate::standin::purlin_apiserver::Config as ApiServerConfig;
+pub(crate) use crate::standin::purlin_gateway::{AddressPool, Config as GatewayConfig};
 
 /// The part that serves the Kubernetes API; where it does not run, one elsewhere is asked.
-pub const API_SERVER: &str = "apiserver";
+pub(crate) const API_SERVER: &str = "apiserver";
 /// The part that serves Gateways.
-pub const GATEWAY: &str = "gateway";
+pub(crate) const GATEWAY: &str = "gateway";
 /// The part whose service account the shared watches ask as.
-pub const WATCHES_ASK_AS: &str = GATEWAY;
+pub(crate) const WATCHES_ASK_AS: &str = GATEWAY;
 
 /// A part that runs as a role.
 #[derive(Debug)]
-pub struct Part {
+pub(crate) struct Part {
     /// Its name on the command line, in logs and in gates.
     pub name: &'static str,
     /// The gates that it opens when it is ready.
@@ -37,7 +37,7 @@ pub struct Part {
 }
 
 /// What the parts are configured with.
-pub struct Wiring {
+pub(crate) struct Wiring {
     /// Of the API server, where it runs here.
     pub api: Option<ApiServerConfig>,
     /// Of the gateway.
@@ -45,7 +45,7 @@ pub struct Wiring {
 }
 
 /// All parts, in the order in which they start.
-pub static PARTS: [Part; 2] = [
+pub(crate) static PARTS: [Part; 2] = [
     Part {
         name: API_SERVER,
         gates: &["listening"],
@@ -62,10 +62,10 @@ pub static PARTS: [Part; 2] = [
 ];
 
 /// The tables of all parts.
-pub const MIGRATIONS: [Migrations; 2] = [purlin_audit::MIGRATIONS, purlin_apiserver::MIGRATIONS];
+pub(crate) const MIGRATIONS: [Migrations; 2] = [purlin_audit::MIGRATIONS, purlin_apiserver::MIGRATIONS];
 
 /// The part called `name`.
-pub fn find(name: &str) -> Result<&'static Part, Failure> {
+pub(crate) fn find(name: &str) -> Result<&'static Part, Failure> {
     PARTS.iter().find(|part| part.name == name).ok_or_else(|| {
         let known: Vec<&str> = PARTS.iter().map(|part| part.name).collect();
         Failure::usage(format!("there is no role {name:?}")).hint(format!("the roles are: {}", known.join(", ")))
@@ -73,7 +73,7 @@ pub fn find(name: &str) -> Result<&'static Part, Failure> {
 }
 
 /// The parts that `--only` and `--except` leave.
-pub fn select(only: &[String], except: &[String]) -> Result<Vec<&'static Part>, Failure> {
+pub(crate) fn select(only: &[String], except: &[String]) -> Result<Vec<&'static Part>, Failure> {
     for name in only.iter().chain(except) {
         find(name)?;
     }
@@ -88,7 +88,7 @@ pub fn select(only: &[String], except: &[String]) -> Result<Vec<&'static Part>, 
 
 /// Where the access log goes, as the command line says it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct AccessLogTarget(pub AccessLog);
+pub(crate) struct AccessLogTarget(pub AccessLog);
 
 impl FromStr for AccessLogTarget {
     type Err = Infallible;

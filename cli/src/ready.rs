@@ -7,7 +7,7 @@ use serde::Serialize;
 
 /// Where everything is.
 #[derive(Clone, Debug, Serialize)]
-pub struct Ready {
+pub(crate) struct Ready {
     /// Always `ready`.
     pub event: &'static str,
     /// Purlin's version.
@@ -28,12 +28,12 @@ pub struct Ready {
 
 impl Ready {
     /// One line of JSON.
-    pub fn json(&self) -> serde_json::Result<String> {
+    pub(crate) fn json(&self) -> serde_json::Result<String> {
         serde_json::to_string(self)
     }
 
     /// What is where, and what to type next.
-    pub fn text(&self) -> String {
+    pub(crate) fn text(&self) -> String {
         let mut out = format!("purlin {} is ready after {} ms\n\n", self.version, self.ready_ms);
         let mut row = |name: &str, value: &str| writeln!(out, "  {name:<12}{value}");
         // Writing to a string does not fail.

@@ -1,18 +1,19 @@
 //! Stands in for parts that are not on this branch yet; deleted with the merge that brings them.
 
-pub mod purlin_apiserver {
+pub(crate) mod purlin_apiserver {
     use std::net::TcpListener;
     use std::sync::Arc;
 
-    pub const MIGRATIONS: purlin_store::Migrations = purlin_store::Migrations { part: "apiserver", scripts: &[] };
+    pub(crate) const MIGRATIONS: purlin_store::Migrations =
+        purlin_store::Migrations { part: "apiserver", scripts: &[] };
 
     #[derive(Clone)]
-    pub struct Config {
+    pub(crate) struct Config {
         pub listener: Arc<TcpListener>,
         pub certificate: Arc<purlin_net::pki::ServingCertificate>,
     }
 
-    pub async fn run(ctx: purlin_role::Context, config: Config) -> anyhow::Result<()> {
+    pub(crate) async fn run(ctx: purlin_role::Context, config: Config) -> anyhow::Result<()> {
         let gate = ctx.gate("listening");
         let listener = tokio::net::TcpListener::from_std(config.listener.try_clone()?)?;
         let tls = ctx.platform.pki.api_server_config(config.certificate)?;
@@ -23,16 +24,16 @@ pub mod purlin_apiserver {
     }
 }
 
-pub mod purlin_gateway_proxy {
+pub(crate) mod purlin_gateway_proxy {
     #[derive(Clone, Debug, PartialEq, Eq)]
-    pub enum AccessLog {
+    pub(crate) enum AccessLog {
         Off,
         Stderr,
         File(std::path::PathBuf),
     }
 
     #[derive(Clone, Debug)]
-    pub struct Options {
+    pub(crate) struct Options {
         pub access_log: AccessLog,
     }
 
@@ -43,9 +44,9 @@ pub mod purlin_gateway_proxy {
     }
 }
 
-pub mod purlin_gateway {
+pub(crate) mod purlin_gateway {
     #[derive(Clone, Debug, Default)]
-    pub struct AddressPool(String);
+    pub(crate) struct AddressPool(String);
 
     impl std::str::FromStr for AddressPool {
         type Err = std::convert::Infallible;
@@ -55,12 +56,12 @@ pub mod purlin_gateway {
     }
 
     #[derive(Clone, Debug, Default)]
-    pub struct Config {
+    pub(crate) struct Config {
         pub addresses: AddressPool,
         pub proxy: super::purlin_gateway_proxy::Options,
     }
 
-    pub async fn run(ctx: purlin_role::Context, _: Config) -> anyhow::Result<()> {
+    pub(crate) async fn run(ctx: purlin_role::Context, _: Config) -> anyhow::Result<()> {
         ctx.gate("routes").open();
         ctx.shutdown.cancelled().await;
         Ok(())

@@ -19,7 +19,7 @@ use crate::signals::Signals;
 const API_LISTEN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 6443);
 
 /// Runs the roles that `--only` and `--except` leave.
-pub fn up(args: UpArgs, started: Instant, output: &mut Output) -> Result<(), Failure> {
+pub(crate) fn up(args: UpArgs, started: Instant, output: &mut Output) -> Result<(), Failure> {
     let parts = parts::select(&args.only, &args.except)?;
     let data_dir = data_dir::resolve(args.host.data_dir.as_deref())?;
     host(args.host, parts, data_dir, started, output)
@@ -27,7 +27,7 @@ pub fn up(args: UpArgs, started: Instant, output: &mut Output) -> Result<(), Fai
 
 /// Runs one role. What the API server keeps is in the data directory itself; another role has a directory within, so
 /// that they can run side by side.
-pub fn run_role(args: RunArgs, started: Instant, output: &mut Output) -> Result<(), Failure> {
+pub(crate) fn run_role(args: RunArgs, started: Instant, output: &mut Output) -> Result<(), Failure> {
     let part = parts::find(&args.role)?;
     let mut data_dir = data_dir::resolve(args.host.data_dir.as_deref())?;
     if part.name != parts::API_SERVER {

@@ -23,7 +23,7 @@ const MANAGER: &str = "purlin";
 const NEW_KIND: Duration = Duration::from_secs(10);
 
 /// Applies what the command line names.
-pub async fn run(args: &ApplyArgs, output: &mut Output) -> Result<(), Failure> {
+pub(crate) async fn run(args: &ApplyArgs, output: &mut Output) -> Result<(), Failure> {
     let manifests = manifest::read(&args.filename)?;
     let connection = super::connection(&args.client).await?;
     let namespace = args.client.namespace.as_deref();

@@ -9,7 +9,7 @@ use crate::failure::Failure;
 
 /// A resource of one version of one group.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Resource {
+pub(crate) struct Resource {
     /// The group; empty for the core.
     pub group: String,
     /// The version.
@@ -28,7 +28,7 @@ pub struct Resource {
 
 impl Resource {
     /// The path of an object, or of all: in the namespace, or in all of them where none is given.
-    pub fn path(&self, namespace: Option<&str>, name: Option<&str>) -> String {
+    pub(crate) fn path(&self, namespace: Option<&str>, name: Option<&str>) -> String {
         let mut path = match self.group.as_str() {
             "" => format!("/api/{}", self.version),
             group => format!("/apis/{group}/{}", self.version),
@@ -47,12 +47,12 @@ impl Resource {
     }
 
     /// `apiVersion` of its objects.
-    pub fn api_version(&self) -> String {
+    pub(crate) fn api_version(&self) -> String {
         if self.group.is_empty() { self.version.clone() } else { format!("{}/{}", self.group, self.version) }
     }
 
     /// An object as kubectl calls it: `httproute.gateway.networking.k8s.io/web`.
-    pub fn label(&self, name: &str) -> String {
+    pub(crate) fn label(&self, name: &str) -> String {
         let kind = self.kind.to_lowercase();
         if self.group.is_empty() { format!("{kind}/{name}") } else { format!("{kind}.{}/{name}", self.group) }
     }
@@ -60,24 +60,24 @@ impl Resource {
 
 /// All resources of a server, the preferred versions of a group first.
 #[derive(Clone, Debug, Default)]
-pub struct Catalog(Vec<Resource>);
+pub(crate) struct Catalog(Vec<Resource>);
 
 impl Catalog {
     /// Asks the server.
-    pub async fn fetch(connection: &Connection) -> Result<Catalog, Failure> {
+    pub(crate) async fn fetch(connection: &Connection) -> Result<Catalog, Failure> {
         let (core, groups) = tokio::try_join!(discover(connection, "/api"), discover(connection, "/apis"))?;
         Ok(Catalog(core.items.iter().chain(&groups.items).flat_map(resources).collect()))
     }
 
     /// The resource of a manifest's `apiVersion` and `kind`.
-    pub fn of_kind(&self, api_version: &str, kind: &str) -> Option<&Resource> {
+    pub(crate) fn of_kind(&self, api_version: &str, kind: &str) -> Option<&Resource> {
         let (group, version) = api_version.split_once('/').unwrap_or(("", api_version));
         self.0.iter().find(|r| r.group == group && r.version == version && r.kind == kind)
     }
 
     /// The resource that a person calls `name`: plural, singular, short name or kind, and where several groups have
     /// it, with the group after a dot (`deployments.apps`).
-    pub fn called(&self, name: &str) -> Result<&Resource, Failure> {
+    pub(crate) fn called(&self, name: &str) -> Result<&Resource, Failure> {
         let name = name.to_lowercase();
         let (bare, group) = match name.split_once('.') {
             Some((bare, group)) => (bare, Some(group)),

@@ -13,7 +13,7 @@ use crate::failure::Failure;
 
 /// What the command line says about it.
 #[derive(Clone, Debug, Default)]
-pub struct Selection {
+pub(crate) struct Selection {
     /// The kubeconfig.
     pub kubeconfig: Option<PathBuf>,
     /// The context in it; its current one where none is named.
@@ -21,7 +21,7 @@ pub struct Selection {
 }
 
 /// A way to an API server.
-pub struct Connection {
+pub(crate) struct Connection {
     /// Sends requests.
     pub client: kube::Client,
     /// The server's URL.
@@ -33,7 +33,7 @@ pub struct Connection {
 }
 
 /// Makes a client of the API server that is selected. Nothing is sent yet.
-pub async fn connect(selection: &Selection) -> Result<Connection, Failure> {
+pub(crate) async fn connect(selection: &Selection) -> Result<Connection, Failure> {
     let exists = |path: &Path| path.exists();
     let platform = data_dir::resolve(None).ok().map(|dir| dir.join("kubeconfig"));
     let source = choose(selection.kubeconfig.as_deref(), platform, |name| std::env::var_os(name), exists);

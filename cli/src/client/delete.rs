@@ -13,7 +13,7 @@ use crate::failure::Failure;
 use crate::output::Output;
 
 /// Deletes what the command line names.
-pub async fn run(args: &DeleteArgs, output: &mut Output) -> Result<(), Failure> {
+pub(crate) async fn run(args: &DeleteArgs, output: &mut Output) -> Result<(), Failure> {
     let manifests = if args.filename.is_empty() { Vec::new() } else { manifest::read(&args.filename)? };
     let connection = super::connection(&args.client).await?;
     let catalog = Catalog::fetch(&connection).await?;

@@ -15,7 +15,7 @@ use crate::output::Output;
 const PAGE: usize = 500;
 
 /// Shows what the command line names.
-pub async fn run(args: &GetArgs, output: &mut Output) -> Result<(), Failure> {
+pub(crate) async fn run(args: &GetArgs, output: &mut Output) -> Result<(), Failure> {
     let connection = super::connection(&args.client).await?;
     let namespace = (!args.all_namespaces).then_some(connection.namespace.as_str());
     let wanted = Wanted { kind: &args.kind, name: args.name.as_deref(), namespace, format: args.output };

@@ -19,7 +19,7 @@ const MAX_LISTS: usize = 8;
 
 /// An object of a manifest.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Manifest {
+pub(crate) struct Manifest {
     /// The object.
     pub object: Value,
     /// Where it stands, for errors.
@@ -28,7 +28,7 @@ pub struct Manifest {
 
 /// What an object says it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Identity<'a> {
+pub(crate) struct Identity<'a> {
     /// Its `apiVersion`.
     pub api_version: &'a str,
     /// Its kind.
@@ -41,7 +41,7 @@ pub struct Identity<'a> {
 
 impl Manifest {
     /// What the object says it is.
-    pub fn identity(&self) -> Result<Identity<'_>, Failure> {
+    pub(crate) fn identity(&self) -> Result<Identity<'_>, Failure> {
         let metadata = &self.object["metadata"];
         Ok(Identity {
             api_version: self.required(&self.object["apiVersion"], "apiVersion")?,
@@ -57,7 +57,7 @@ impl Manifest {
     }
 
     /// The resource that the object belongs to.
-    pub fn resource<'a>(&self, catalog: &'a Catalog) -> Result<&'a Resource, Failure> {
+    pub(crate) fn resource<'a>(&self, catalog: &'a Catalog) -> Result<&'a Resource, Failure> {
         let Identity { api_version, kind, .. } = self.identity()?;
         catalog.of_kind(api_version, kind).ok_or_else(|| {
             Failure::from(anyhow::anyhow!("{}: the server has no kind {kind} in {api_version}", self.place))
@@ -67,7 +67,7 @@ impl Manifest {
 }
 
 /// Reads all manifests: of a directory, the files whose names end in .yaml, .yml or .json, by name.
-pub fn read(paths: &[PathBuf]) -> Result<Vec<Manifest>, Failure> {
+pub(crate) fn read(paths: &[PathBuf]) -> Result<Vec<Manifest>, Failure> {
     let mut manifests = Vec::new();
     for path in paths {
         if path.as_os_str() == "-" {

@@ -10,13 +10,13 @@ use purlin_resource::{ApiBody, InProcessApi, boxed};
 use serde_json::json;
 
 /// Passes requests on.
-pub struct Outside {
+pub(crate) struct Outside {
     client: kube::Client,
 }
 
 impl Outside {
     /// Passes requests on to where `client` leads.
-    pub fn new(client: kube::Client) -> Outside {
+    pub(crate) fn new(client: kube::Client) -> Outside {
         Outside { client }
     }
 }

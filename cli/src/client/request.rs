@@ -21,14 +21,14 @@ const LIMIT: Duration = Duration::from_secs(60);
 const MAX_ANSWER: usize = 256 << 20;
 
 /// A server-side apply configuration; JSON is YAML too.
-pub const APPLY_PATCH: &str = "application/apply-patch+yaml";
+pub(crate) const APPLY_PATCH: &str = "application/apply-patch+yaml";
 /// Objects as they are.
-pub const JSON: &str = "application/json";
+pub(crate) const JSON: &str = "application/json";
 /// Lists and objects as tables, where the server can.
-pub const TABLE: &str = "application/json;as=Table;v=v1;g=meta.k8s.io,application/json";
+pub(crate) const TABLE: &str = "application/json;as=Table;v=v1;g=meta.k8s.io,application/json";
 
 /// What is asked.
-pub struct Ask<'a> {
+pub(crate) struct Ask<'a> {
     /// The method.
     pub method: Method,
     /// Path and query.
@@ -41,13 +41,13 @@ pub struct Ask<'a> {
 
 impl Ask<'_> {
     /// A GET of JSON.
-    pub fn get(path: String) -> Ask<'static> {
+    pub(crate) fn get(path: String) -> Ask<'static> {
         Ask { method: Method::GET, path, accept: JSON, body: None }
     }
 }
 
 /// What the server said.
-pub struct Answer {
+pub(crate) struct Answer {
     /// The status.
     pub status: StatusCode,
     /// The body.
@@ -58,13 +58,13 @@ pub struct Answer {
 
 impl Connection {
     /// Asks, and fails where the server refuses.
-    pub async fn ask(&self, ask: Ask<'_>) -> Result<Answer, Failure> {
+    pub(crate) async fn ask(&self, ask: Ask<'_>) -> Result<Answer, Failure> {
         let answer = self.answer(ask).await?;
         if answer.status.is_success() { Ok(answer) } else { Err(answer.refusal()) }
     }
 
     /// As [`Connection::ask`], but what is not there is none.
-    pub async fn find(&self, ask: Ask<'_>) -> Result<Option<Answer>, Failure> {
+    pub(crate) async fn find(&self, ask: Ask<'_>) -> Result<Option<Answer>, Failure> {
         let answer = self.answer(ask).await?;
         match answer.status {
             status if status.is_success() => Ok(Some(answer)),
@@ -125,7 +125,7 @@ impl Answer {
 }
 
 /// The deepest cause of an error: those around it only repeat where it was noticed.
-pub fn root_cause(error: &(dyn Error + 'static)) -> String {
+pub(crate) fn root_cause(error: &(dyn Error + 'static)) -> String {
     let mut deepest = error;
     while let Some(source) = deepest.source() {
         deepest = source;
@@ -147,7 +147,7 @@ fn warnings(headers: &HeaderMap) -> Vec<String> {
 const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~').remove(b':');
 
 /// A name as a segment of a path or a value of a query.
-pub fn segment(name: &str) -> String {
+pub(crate) fn segment(name: &str) -> String {
     utf8_percent_encode(name, SEGMENT).to_string()
 }
 

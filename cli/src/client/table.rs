@@ -4,7 +4,7 @@ use serde_json::Value;
 
 /// Rows of text under a heading.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Table {
+pub(super) struct Table {
     heading: Vec<String>,
     rows: Vec<Vec<String>>,
 }
@@ -12,7 +12,7 @@ pub struct Table {
 impl Table {
     /// Takes in a page: a `Table` of the server. Columns of a priority above 0 are for wide output. False when the
     /// body is no Table.
-    pub fn add(&mut self, page: &Value, with_namespace: bool) -> bool {
+    pub(super) fn add(&mut self, page: &Value, with_namespace: bool) -> bool {
         let (Some(columns), "Table") =
             (page["columnDefinitions"].as_array(), page["kind"].as_str().unwrap_or_default())
         else {
@@ -33,12 +33,12 @@ impl Table {
     }
 
     /// Whether there is no row.
-    pub fn is_empty(&self) -> bool {
+    pub(super) fn is_empty(&self) -> bool {
         self.rows.is_empty()
     }
 
     /// Aligned, three spaces apart, without spaces at the ends of lines.
-    pub fn render(&self) -> String {
+    pub(super) fn render(&self) -> String {
         let lines: Vec<&Vec<String>> = std::iter::once(&self.heading).chain(&self.rows).collect();
         let width = |at: usize| lines.iter().filter_map(|l| l.get(at)).map(|c| c.chars().count()).max().unwrap_or(0);
         let widths: Vec<usize> = (0..self.heading.len()).map(width).collect();
