@@ -87,8 +87,7 @@ fn route(head: &Parts, snapshot: &Pinned, record: &mut Record) -> Result<(Target
         NoListener::Unknown => Failure::NO_LISTENER,
         NoListener::Misdirected => Failure::MISDIRECTED,
     })?;
-    let rules = listener.hosts.find(target.host()).ok_or(Failure::NO_ROUTE)?;
-    let id = rules.find(&snapshot.rules, head, target.path.path(), target.path.query()).ok_or(Failure::NO_ROUTE)?;
+    let id = listener.rule(&snapshot.rules, head, &target).ok_or(Failure::NO_ROUTE)?;
     record.rule = Some(id);
     Ok((target, id))
 }

@@ -36,19 +36,18 @@ impl<T> HostMap<T> {
         vacant
     }
 
-    /// The entry for a host in lower case.
-    pub(crate) fn find(&self, host: &str) -> Option<&T> {
-        if let Some(found) = self.exact.get(host) {
-            return Some(found);
-        }
-        if !self.suffix.is_empty() {
-            // Hosts are bounded in length, so are their dots.
-            let dots = host.match_indices('.').map(|(at, _)| at).filter(|at| *at > 0);
-            if let Some(found) = dots.filter_map(|at| self.suffix.get(host.get(at..)?)).next() {
-                return Some(found);
-            }
-        }
-        self.any.as_ref()
+    /// The entries for a host in lower case, the most specific first.
+    pub(crate) fn all<'a>(&'a self, host: &'a str) -> impl Iterator<Item = &'a T> {
+        // Hosts are bounded in length, so are their dots.
+        let dots = host.match_indices('.').map(|(at, _)| at).filter(|at| *at > 0);
+        let dots = dots.take(if self.suffix.is_empty() { 0 } else { usize::MAX });
+        let suffixes = dots.filter_map(move |at| self.suffix.get(host.get(at..)?));
+        self.exact.get(host).into_iter().chain(suffixes).chain(&self.any)
+    }
+
+    /// The most specific entry for a host in lower case.
+    pub(crate) fn find<'a>(&'a self, host: &'a str) -> Option<&'a T> {
+        self.all(host).next()
     }
 
     /// The catch-all.

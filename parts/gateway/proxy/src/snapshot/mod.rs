@@ -1,8 +1,9 @@
 //! What is served, compiled: bind -> listener (by host) -> host -> rule.
 //!
-//! A [`Snapshot`] never changes; a new one replaces it as a whole, and each request looks at one only. Of several
-//! hostnames that fit, the most specific one is taken and no other is tried (exact, then the longest suffix, then the
-//! catch-all): first among a bind's listeners (listeners are isolated from each other), then among a listener's hosts.
+//! A [`Snapshot`] never changes; a new one replaces it as a whole, and each request looks at one only. Hostnames are
+//! tried from the most specific one on: exact, then the longest suffix, then the catch-all. Among a bind's listeners
+//! the first that fits is taken and no other is tried (listeners are isolated from each other); among a listener's
+//! hosts a rule of the next one may serve what no rule of the first one matches.
 
 mod compile;
 mod hosts;
@@ -12,12 +13,15 @@ use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use http::request::Parts;
 use purlin_traffic::model::{BackendProtocol, Protocol};
 use rustls::sign::CertifiedKey;
 
 pub(crate) use compile::{RouteSeries, compile};
 pub(crate) use hosts::HostMap;
 pub(crate) use rules::{Act, HostRules, Rule, Share};
+
+use crate::head::Target;
 
 /// Index of a rule in its snapshot.
 pub(crate) type RuleId = u32;
@@ -53,6 +57,15 @@ pub(crate) struct BindPlan {
 pub(crate) struct ListenerPlan {
     pub(crate) certificates: Vec<Arc<CertifiedKey>>,
     pub(crate) hosts: HostMap<HostRules>,
+}
+
+impl ListenerPlan {
+    /// The rule that serves a request. A more specific hostname takes precedence, no more: where none of its rules
+    /// match, those of the next one may (Gateway API, `HTTPRouteSpec.hostnames`).
+    pub(crate) fn rule(&self, rules: &[Rule], head: &Parts, target: &Target) -> Option<RuleId> {
+        let (path, query) = (target.path.path(), target.path.query());
+        self.hosts.all(target.host()).find_map(|host| host.find(rules, head, path, query))
+    }
 }
 
 /// Why no listener of a bind takes a request.

@@ -70,9 +70,8 @@ fn served(snapshot: &Snapshot, request: &Request<()>) -> String {
     let target = crate::head::judge(&request.clone().into_parts().0).unwrap();
     let bind = &snapshot.binds[&AT.parse().unwrap()];
     let listener = bind.listener(target.host(), None).ok();
-    let rules = listener.and_then(|listener| listener.hosts.find(target.host()));
     let head = request.clone().into_parts().0;
-    let id = rules.and_then(|rules| rules.find(&snapshot.rules, &head, target.path.path(), target.path.query()));
+    let id = listener.and_then(|listener| listener.rule(&snapshot.rules, &head, &target));
     id.map_or("-".to_owned(), |id| snapshot.rule(id).unwrap().label.split('/').nth(1).unwrap().to_owned())
 }
 
@@ -151,6 +150,23 @@ fn conditions() {
     check("GET", "/?n=12", &[], "pattern");
     check("GET", "/?n=12a", &[], "-");
     check("GET", "/?n", &[], "-");
+}
+
+#[test]
+fn a_host_without_a_matching_rule_leaves_the_request_to_the_next_one() {
+    let rules = |name: &str, path: &str| vec![rule(name, prefix(path))];
+    let hosts = vec![
+        host("a.b.example", rules("exact", "/exact")),
+        host("*.b.example", rules("near", "/near")),
+        host("*.example", rules("far", "")),
+    ];
+    let (snapshot, _) = compiled(&model(Protocol::Http, vec![listener("", hosts)]));
+    let check = |path: &str, expected| {
+        assert_eq!(served(&snapshot, &get(&format!("http://a.b.example{path}"))), expected, "{path}");
+    };
+    check("/exact", "exact");
+    check("/near", "near");
+    check("/else", "far");
 }
 
 #[test]
