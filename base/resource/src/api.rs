@@ -1,19 +1,20 @@
 //! The way to the API server of this process: a handle that is there before the server and survives its restarts.
 //!
 //! `kube::Client` -> [`ApiHandle`] (adds the [`Caller`]) -> the API server's handler, without a socket or TLS.
-//! While no server is registered, requests are answered with 503 and `Retry-After`, which kube-rs watches retry.
+//! While no server is registered, requests wait for one; after a while they are answered with 503 and `Retry-After`.
 
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
-use arc_swap::ArcSwapOption;
 use bytes::Bytes;
 use futures::future::BoxFuture;
 use http::{Request, Response, StatusCode, header};
 use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt, Full};
 use purlin_auth::{Caller, Principal};
+use tokio::sync::watch;
 
 /// A body of a request or response, its type erased.
 pub type ApiBody = UnsyncBoxBody<Bytes, BodyError>;
@@ -41,21 +42,30 @@ pub trait InProcessApi: Send + Sync {
     fn call(&self, request: Request<ApiBody>) -> BoxFuture<'static, Response<ApiBody>>;
 }
 
-type Registered = Arc<ArcSwapOption<Box<dyn InProcessApi>>>;
+type Registered = watch::Sender<Option<Arc<dyn InProcessApi>>>;
+
+/// How long a request waits for the API server to start, or to start again.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// The place where the API server registers itself; clones share it.
-#[derive(Clone, Default)]
-pub struct ApiHandle(Registered);
+#[derive(Clone)]
+pub struct ApiHandle(Arc<Registered>);
+
+impl Default for ApiHandle {
+    fn default() -> Self {
+        ApiHandle(Arc::new(Registered::new(None)))
+    }
+}
 
 impl ApiHandle {
     /// Makes `api` answer from now on.
     pub fn register(&self, api: Box<dyn InProcessApi>) {
-        self.0.store(Some(Arc::new(api)));
+        self.0.send_replace(Some(Arc::from(api)));
     }
 
     /// Leaves nobody to answer.
     pub fn clear(&self) {
-        self.0.store(None);
+        self.0.send_replace(None);
     }
 
     /// A client of a part: it asks as `system:serviceaccount:purlin-system:PART`.
@@ -66,13 +76,13 @@ impl ApiHandle {
     /// A client that asks as anybody: whoever holds the handle is trusted.
     pub fn client_of(&self, principal: Principal) -> kube::Client {
         let caller = Caller { principal, ..Caller::default() };
-        kube::Client::new(Service { api: Arc::clone(&self.0), caller: Arc::new(caller) }, "default")
+        kube::Client::new(Service { api: self.0.subscribe(), caller: Arc::new(caller) }, "default")
     }
 }
 
 #[derive(Clone)]
 struct Service {
-    api: Registered,
+    api: watch::Receiver<Option<Arc<dyn InProcessApi>>>,
     caller: Arc<Caller>,
 }
 
@@ -86,10 +96,17 @@ impl tower::Service<Request<kube::client::Body>> for Service {
     }
 
     fn call(&mut self, request: Request<kube::client::Body>) -> Self::Future {
-        let Some(api) = self.api.load_full() else { return Box::pin(async { Ok(not_yet()) }) };
         let mut request = request.map(|body| body.map_err(BodyError::new).boxed_unsync());
         request.extensions_mut().insert(Caller::clone(&self.caller));
-        Box::pin(async move { Ok(api.call(request).await) })
+        let mut registered = self.api.clone();
+        Box::pin(async move {
+            let api = tokio::time::timeout(PATIENCE, registered.wait_for(Option::is_some)).await;
+            let api = api.ok().and_then(Result::ok).and_then(|api| api.clone());
+            match api {
+                Some(api) => Ok(api.call(request).await),
+                None => Ok(not_yet()),
+            }
+        })
     }
 }
 
