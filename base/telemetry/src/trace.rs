@@ -36,7 +36,7 @@ const MAX_MEMBERS: usize = 32;
 const MAX_STATE_BYTES: usize = 4096;
 
 macro_rules! id {
-    ($id:ident, $bytes:literal) => {
+    ($id:ident, $bytes:literal, $number:ty) => {
         impl $id {
             fn new(bytes: [u8; $bytes]) -> Option<Self> {
                 (bytes != [0; $bytes]).then_some($id(bytes))
@@ -62,7 +62,7 @@ macro_rules! id {
 
         impl fmt::Display for $id {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+                write!(f, "{:0width$x}", <$number>::from_be_bytes(self.0), width = 2 * $bytes)
             }
         }
 
@@ -74,8 +74,8 @@ macro_rules! id {
     };
 }
 
-id!(TraceId, 16);
-id!(SpanId, 8);
+id!(TraceId, 16, u128);
+id!(SpanId, 8, u64);
 
 impl TraceContext {
     /// The start of a trace.

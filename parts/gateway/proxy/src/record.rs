@@ -58,7 +58,7 @@ impl Record {
             .number("duration_ms", format_args!("{:.3}", took.as_secs_f64() * 1e3))
             .text("client", &self.downstream.client.to_string())
             .text("request_id", &text(&self.ids.request))
-            .text("trace_id", self.ids.trace_id());
+            .text("trace_id", &self.ids.trace.trace.to_string());
         if let Some(rule) = self.rule.and_then(|id| self.snapshot.rule(id)) {
             line = line.text("route", &rule.label);
         }

@@ -1,21 +1,20 @@
-//! Ids of a request: `x-request-id` and the W3C `traceparent`.
+//! Ids of a request: `x-request-id` and the trace that it belongs to.
 //!
-//! A sane request id is kept, anything else is replaced. A valid `traceparent` keeps its trace id and flags and gets a
-//! span id of ours; an invalid one starts a new trace, and its `tracestate` is dropped (Trace Context, section 4.3).
+//! A sane request id is kept, anything else is replaced. A trace that the request carries (W3C or B3) goes on with a
+//! span id of ours; without one a new trace begins, unsampled (Trace Context, section 4.3).
 
 use http::{HeaderMap, HeaderName, HeaderValue};
+use purlin_telemetry::trace::TraceContext;
 
 pub(crate) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
-const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
-const TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
 /// Longest request id that is taken over from a client.
 const MAX_REQUEST_ID: usize = 128;
 
-/// The request's id, and the `traceparent` that is sent on; its trace id stands at `3..35`.
+/// The request's id, and the context that is sent on.
 #[derive(Clone, Debug)]
 pub(crate) struct Ids {
     pub(crate) request: HeaderValue,
-    pub(crate) traceparent: HeaderValue,
+    pub(crate) trace: TraceContext,
 }
 
 impl Ids {
@@ -25,46 +24,19 @@ impl Ids {
             Some(id) if is_sane(id.as_bytes()) => id.clone(),
             _ => new_request_id(),
         };
-        let span = rand::random::<u64>().max(1);
-        let text = match sole(headers, &TRACEPARENT).and_then(parse) {
-            Some((trace, flags)) => format!("00-{trace}-{span:016x}-{flags}"),
-            None => format!("00-{:032x}-{span:016x}-00", rand::random::<u128>().max(1)),
+        let mut random = rand::rng();
+        let trace = match TraceContext::extract(headers) {
+            Some(theirs) => theirs.child(&mut random),
+            None => TraceContext::root(&mut random, false),
         };
-        Self { request, traceparent: ascii(&text) }
+        Self { request, trace }
     }
 
     /// Writes both into the request that is sent on.
     pub(crate) fn put(&self, headers: &mut HeaderMap) {
-        if sole(headers, &TRACEPARENT).and_then(parse).is_none() {
-            headers.remove(TRACESTATE);
-        }
         headers.insert(REQUEST_ID, self.request.clone());
-        headers.insert(TRACEPARENT, self.traceparent.clone());
+        self.trace.inject(headers);
     }
-
-    pub(crate) fn trace_id(&self) -> &str {
-        self.traceparent.to_str().ok().and_then(|t| t.get(3..35)).unwrap_or_default()
-    }
-}
-
-fn sole<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
-    let mut values = headers.get_all(name).iter();
-    let first = values.next()?;
-    if values.next().is_some() { None } else { first.to_str().ok() }
-}
-
-/// Trace id and flags of a valid `traceparent`. Later versions may carry more after the flags.
-fn parse(text: &str) -> Option<(&str, &str)> {
-    let hex = |s: &str| s.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
-    let (version, trace, span, flags) = (text.get(..2)?, text.get(3..35)?, text.get(36..52)?, text.get(53..55)?);
-    let dashes = [2, 35, 52].iter().all(|at| text.as_bytes().get(*at) == Some(&b'-'));
-    let end = match text.as_bytes().get(55) {
-        None => true,
-        Some(b) => version != "00" && *b == b'-',
-    };
-    let zero = |s: &str| s.bytes().all(|b| b == b'0');
-    let valid = dashes && end && version != "ff" && [version, trace, span, flags].into_iter().all(hex);
-    (valid && !zero(trace) && !zero(span)).then_some((trace, flags))
 }
 
 fn is_sane(id: &[u8]) -> bool {
@@ -88,30 +60,28 @@ fn ascii(text: &str) -> HeaderValue {
 mod tests {
     use super::*;
 
-    #[track_caller]
-    fn check(traceparent: &str, kept: bool) {
+    #[test]
+    fn a_trace_goes_on_under_a_span_of_ours() {
+        let theirs = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
         let mut headers = HeaderMap::new();
-        headers.insert(TRACEPARENT, HeaderValue::from_str(traceparent).unwrap());
-        headers.insert(TRACESTATE, HeaderValue::from_static("a=b"));
-        let ids = Ids::of(&headers);
-        assert_eq!(traceparent.get(3..35) == Some(ids.trace_id()), kept, "{traceparent}");
-        ids.put(&mut headers);
-        assert_eq!(headers.contains_key(TRACESTATE), kept, "{traceparent}");
-        let sent = headers[TRACEPARENT].to_str().unwrap();
-        assert!(parse(sent).is_some(), "{sent}");
-        assert_ne!(sent, traceparent, "the span is ours");
+        headers.insert("traceparent", HeaderValue::from_static(theirs));
+        headers.insert("tracestate", HeaderValue::from_static("a=b"));
+        Ids::of(&headers.clone()).put(&mut headers);
+        let sent = headers["traceparent"].to_str().unwrap();
+        assert!(sent.starts_with("00-4bf92f3577b34da6a3ce929d0e0e4736-") && sent.ends_with("-01"), "{sent}");
+        assert_ne!(sent, theirs);
+        assert_eq!(headers["tracestate"], "a=b");
     }
 
     #[test]
-    fn traceparents() {
-        check("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01", true);
-        check("01-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01-more", true);
-        check("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01-more", false);
-        check("ff-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01", false);
-        check("00-00000000000000000000000000000000-00f067aa0ba902b7-01", false);
-        check("00-4bf92f3577b34da6a3ce929d0e0e4736-0000000000000000-01", false);
-        check("00-4BF92F3577B34DA6A3CE929D0E0E4736-00f067aa0ba902b7-01", false);
-        check("00-4bf92f35", false);
+    fn without_a_valid_trace_a_new_one_begins() {
+        let mut headers = HeaderMap::new();
+        headers.insert("traceparent", HeaderValue::from_static("00-4bf92f35"));
+        headers.insert("tracestate", HeaderValue::from_static("a=b"));
+        Ids::of(&headers.clone()).put(&mut headers);
+        let sent = TraceContext::extract(&headers).unwrap();
+        assert!(!sent.sampled);
+        assert!(!headers.contains_key("tracestate"));
     }
 
     #[test]
