@@ -2,8 +2,8 @@
 //!
 //! Start: lock the data directory -> bind the listeners -> open the store and the certificates side by side -> write
 //! the kubeconfig -> start the roles -> serve the admin listener. Whatever can be refused is refused before a role has
-//! begun. End: stop the roles (the last first), then what runs beside them, then the admin listener, then close the
-//! store; the data directory is given up last.
+//! begun. End: stop the roles that ask the API (the last first), then what runs beside them, then the API server, then
+//! the admin listener, then close the store; the data directory is given up last.
 
 use std::fs;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -143,25 +143,28 @@ impl Host {
     /// Returns once every role is ready, with where everything is.
     pub(crate) async fn ready(&self) -> Ready {
         let elapsed = || u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX);
-        let api = async {
-            let gate = self.api_gate.as_ref()?;
+        let mut ready = self.ready.clone();
+        // The API answers before any role that asks it can be ready.
+        if let Some(gate) = &self.api_gate {
             gate.opened().await;
-            Some(elapsed())
-        };
-        let all = async {
-            self.health.ready().await;
-            elapsed()
-        };
-        let (api_ms, ready_ms) = tokio::join!(api, all);
-        Ready { api_ms, ready_ms, ..self.ready.clone() }
+            ready.api_ms = Some(elapsed());
+        }
+        self.health.ready().await;
+        ready.ready_ms = elapsed();
+        ready
     }
 
     /// Finishes what is in flight and ends.
-    pub(crate) async fn stop(self) {
-        self.supervisor.stop().await;
+    pub(crate) async fn stop(mut self) {
+        // Watches end before the server that they watch, which they would miss otherwise.
+        let last = usize::from(self.api_gate.is_some());
+        while self.supervisor.running() > last {
+            self.supervisor.stop_last().await;
+        }
         self.beside.shutdown.cancel();
         self.beside.tasks.close();
         self.beside.tasks.wait().await;
+        self.supervisor.stop().await;
         let (shutdown, task) = self.admin;
         shutdown.cancel();
         if let Err(error) = task.await {

@@ -68,14 +68,24 @@ impl Supervisor {
         self.running.push(Running { name, stop, task });
     }
 
+    /// How many roles were started and not stopped.
+    pub fn running(&self) -> usize {
+        self.running.len()
+    }
+
+    /// Stops the role that was started last and waits for it; false when there is none.
+    pub async fn stop_last(&mut self) -> bool {
+        let Some(Running { name, stop, task }) = self.running.pop() else { return false };
+        stop.cancel();
+        if tokio::time::timeout(STOP_LIMIT, task).await.is_err() {
+            tracing::error!(role = name, "did not stop within {} s and is left behind", STOP_LIMIT.as_secs());
+        }
+        true
+    }
+
     /// Stops all roles, the last started first, and waits for each.
     pub async fn stop(mut self) {
-        while let Some(Running { name, stop, task }) = self.running.pop() {
-            stop.cancel();
-            if tokio::time::timeout(STOP_LIMIT, task).await.is_err() {
-                tracing::error!(role = name, "did not stop within {} s and is left behind", STOP_LIMIT.as_secs());
-            }
-        }
+        while self.stop_last().await {}
     }
 }
 
