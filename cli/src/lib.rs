@@ -21,7 +21,6 @@ mod output;
 mod parts;
 mod ready;
 mod signals;
-mod standin;
 mod up;
 
 use std::ffi::OsString;

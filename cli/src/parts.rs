@@ -13,10 +13,9 @@ use purlin_role::Role;
 use purlin_store::Migrations;
 
 use crate::failure::Failure;
-use crate::standin::{purlin_apiserver, purlin_gateway, purlin_gateway_proxy};
 
-pub(crate) use crate::standin::purlin_apiserver::Config as ApiServerConfig;
-pub(crate) use crate::standin::purlin_gateway::{AddressPool, Config as GatewayConfig};
+pub(crate) use purlin_apiserver::Config as ApiServerConfig;
+pub(crate) use purlin_gateway::{AddressPool, Config as GatewayConfig};
 
 /// The part that serves the Kubernetes API; where it does not run, one elsewhere is asked.
 pub(crate) const API_SERVER: &str = "apiserver";

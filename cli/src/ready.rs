@@ -47,7 +47,7 @@ impl Ready {
         if let Some(path) = &self.kubeconfig {
             let _ = writeln!(out, "  export KUBECONFIG={}", shell_word(path));
         }
-        out.push_str("  kubectl get ns\n  kubectl apply -f examples/hello\n\nCtrl-C ends it.");
+        out.push_str("  kubectl get ns\n  kubectl apply -f examples/hello/hello.yaml\n\nCtrl-C ends it.");
         out
     }
 }
@@ -90,7 +90,7 @@ mod tests {
 
           export KUBECONFIG=/home/ada/.local/share/purlin/kubeconfig
           kubectl get ns
-          kubectl apply -f examples/hello
+          kubectl apply -f examples/hello/hello.yaml
 
         Ctrl-C ends it.
         ");

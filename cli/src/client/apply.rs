@@ -55,7 +55,8 @@ async fn apply(
         }
         match one(connection, &catalog, manifest, options, output).await {
             Ok(line) => output.data(&line)?,
-            Err(failure) if failure.code == exit::UNREACHABLE => return Err(failure),
+            // The others would fail alike, or there are none.
+            Err(failure) if failure.code == exit::UNREACHABLE || all == 1 => return Err(failure),
             Err(failure) => {
                 code = if failed == 0 { failure.code } else { code };
                 failed += 1;
@@ -276,6 +277,6 @@ mod tests {
         let options = Options { namespace: Some("b"), ..Options::default() };
         let (data, notes) = applied(&Server::new(), vec![object], options).await;
         assert_eq!(data, "");
-        assert!(notes.contains("its namespace is a, but --namespace says b"), "{notes}");
+        assert_eq!(notes, "[2] error: f.yaml, document 1: its namespace is a, but --namespace says b\n");
     }
 }

@@ -49,12 +49,13 @@ async fn delete(
     options: Options,
     output: &mut Output,
 ) -> Result<(), Failure> {
-    let (mut failed, mut code) = (0, exit::OK);
+    let (all, mut failed, mut code) = (targets.len(), 0, exit::OK);
     for target in targets {
         match one(connection, target, options).await {
             Ok(Some(line)) => output.data(&line)?,
             Ok(None) => {}
-            Err(failure) if failure.code == exit::UNREACHABLE => return Err(failure),
+            // The others would fail alike, or there are none.
+            Err(failure) if failure.code == exit::UNREACHABLE || all == 1 => return Err(failure),
             Err(failure) => {
                 code = if failed == 0 { failure.code } else { code };
                 failed += 1;
@@ -64,10 +65,7 @@ async fn delete(
     }
     match failed {
         0 => Ok(()),
-        _ => {
-            let all = targets.len();
-            Err(Failure::new(code, anyhow::anyhow!("{failed} of {all} objects could not be deleted")))
-        }
+        _ => Err(Failure::new(code, anyhow::anyhow!("{failed} of {all} objects could not be deleted"))),
     }
 }
 

@@ -47,13 +47,24 @@ impl Manifest {
             api_version: self.required(&self.object["apiVersion"], "apiVersion")?,
             kind: self.required(&self.object["kind"], "kind")?,
             name: self.required(&metadata["name"], "metadata.name")?,
-            namespace: metadata["namespace"].as_str().filter(|namespace| !namespace.is_empty()),
+            namespace: match &metadata["namespace"] {
+                Value::Null => None,
+                Value::String(text) if text.is_empty() => None,
+                value => Some(self.required(value, "metadata.namespace")?),
+            },
         })
     }
 
     fn required<'a>(&self, value: &'a Value, field: &str) -> Result<&'a str, Failure> {
-        let text = value.as_str().filter(|text| !text.is_empty());
-        text.ok_or_else(|| Failure::from(anyhow::anyhow!("{}: {field} is missing", self.place)))
+        match value {
+            Value::String(text) if !text.is_empty() => Ok(text),
+            // YAML reads n, no, on and the like as truth values.
+            Value::Bool(_) | Value::Number(_) => {
+                let message = format!("{}: {field} must be text, but YAML reads {value}", self.place);
+                Err(Failure::from(anyhow::anyhow!(message)).hint("put it between quotes"))
+            }
+            _ => Err(Failure::from(anyhow::anyhow!("{}: {field} is missing", self.place))),
+        }
     }
 
     /// The resource that the object belongs to.
@@ -112,12 +123,19 @@ fn text(name: &str, source: impl std::io::Read) -> Result<String, Failure> {
 
 /// Appends the objects of `text` to `manifests`.
 fn parse(text: &str, name: &str, manifests: &mut Vec<Manifest>) -> Result<(), Failure> {
-    let documents: Vec<Value> = if text.trim_start().starts_with('{') {
-        let documents = serde_json::Deserializer::from_str(text).into_iter().collect::<Result<_, _>>();
-        documents.with_context(|| format!("{name} is no JSON"))?
-    } else {
+    let yaml = || {
         let documents = serde_saphyr::from_multiple(text);
-        documents.map_err(|e| Failure::from(anyhow::anyhow!("{e}")).context(format!("{name} is no YAML")))?
+        documents.map_err(|e| Failure::from(anyhow::anyhow!("{e}")).context(format!("{name} is no YAML")))
+    };
+    let json = || serde_json::Deserializer::from_str(text).into_iter().collect::<Result<Vec<Value>, _>>();
+    let documents: Vec<Value> = if text.trim_start().starts_with('{') {
+        // YAML may begin like this too; a stream of JSON objects is no YAML.
+        match json() {
+            Ok(documents) => documents,
+            Err(error) => yaml().or(Err(error).with_context(|| format!("{name} is no JSON")))?,
+        }
+    } else {
+        yaml()?
     };
     for (at, document) in documents.into_iter().enumerate().filter(|(_, document)| !document.is_null()) {
         let place = format!("{name}, document {}", at + 1);
@@ -175,6 +193,7 @@ mod tests {
             r#"{"metadata":{"name":"x"}} {"metadata":{"name":"y"}}"#,
             &[("x", "f.yaml, document 1"), ("y", "f.yaml, document 2")],
         );
+        check("{metadata: {name: flow}}", &[("flow", "f.yaml, document 1")]);
         // An object whose kind ends like a list, but without items.
         check("kind: PlayList\nmetadata: {name: p}", &[("p", "f.yaml, document 1")]);
     }
@@ -200,7 +219,11 @@ mod tests {
             assert_eq!(failed.to_string(), format!("error: f.yaml, document 1: {expected}"));
         };
         check("kind: A\nmetadata: {name: a}", "apiVersion is missing");
-        check("apiVersion: v1\nkind: 5\nmetadata: {name: a}", "kind is missing");
+        check("apiVersion: v1\nkind: {}\nmetadata: {name: a}", "kind is missing");
+        check(
+            "apiVersion: v1\nkind: A\nmetadata: {name: no}",
+            "metadata.name must be text, but YAML reads false\nhint: put it between quotes",
+        );
         check("apiVersion: v1\nkind: A\nmetadata: {generateName: a}", "metadata.name is missing");
         let manifests = parsed("apiVersion: v1\nkind: A\nmetadata: {name: a, namespace: ''}").unwrap();
         let expected = Identity { api_version: "v1", kind: "A", name: "a", namespace: None };

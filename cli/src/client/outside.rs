@@ -6,7 +6,7 @@ use futures::future::BoxFuture;
 use http::{Request, Response, StatusCode, header};
 use http_body_util::BodyExt as _;
 use kube::client::Body;
-use purlin_resource::{ApiBody, InProcessApi, boxed};
+use purlin_resource::{ApiBody, BodyError, InProcessApi, boxed};
 use serde_json::json;
 
 /// Passes requests on.
@@ -36,7 +36,7 @@ impl InProcessApi for Outside {
             *passed.uri_mut() = head.uri;
             *passed.headers_mut() = head.headers;
             match client.send(passed).await {
-                Ok(response) => response.map(|body| body.map_err(Into::into).boxed_unsync()),
+                Ok(response) => response.map(|body| body.map_err(BodyError::new).boxed_unsync()),
                 Err(error) => unreachable(&super::request::root_cause(&error)),
             }
         }
