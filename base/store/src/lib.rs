@@ -10,10 +10,12 @@
 mod migrate;
 mod reader;
 mod tx;
+mod wal;
 mod writer;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use rusqlite::{Connection, OpenFlags};
 
@@ -61,7 +63,7 @@ impl From<rusqlite::Error> for StoreError {
 }
 
 /// How long one closure may keep the database busy.
-const TIME_LIMIT: std::time::Duration = std::time::Duration::from_secs(5);
+const TIME_LIMIT: Duration = Duration::from_secs(5);
 
 /// A handle to the database; clones share it.
 #[derive(Clone)]
@@ -75,6 +77,8 @@ pub struct Store {
 struct Location {
     path: PathBuf,
     vfs: Option<String>,
+    /// How long one closure may keep the database busy.
+    limit: Duration,
 }
 
 impl Location {
@@ -86,6 +90,8 @@ impl Location {
         };
         conn.set_prepared_statement_cache_capacity(64);
         conn.busy_timeout(TIME_LIMIT)?;
+        // What SQLite sorts, and what it needs to undo a savepoint, would else go to files in the system's /tmp.
+        conn.pragma_update(None, "temp_store", "MEMORY")?;
         Ok(conn)
     }
 }
@@ -96,7 +102,7 @@ impl Store {
     /// # Errors
     /// When the file cannot be opened, is no database, or was written by a newer purlin.
     pub fn open(path: &Path, parts: &[Migrations]) -> Result<Store, StoreError> {
-        Self::open_at(Location { path: path.to_owned(), vfs: None }, parts)
+        Self::open_at(Location { path: path.to_owned(), vfs: None, limit: TIME_LIMIT }, parts)
     }
 
     /// As [`Store::open`], through a SQLite VFS that the caller has registered: for tests of power loss.
@@ -104,7 +110,7 @@ impl Store {
     /// # Errors
     /// As [`Store::open`].
     pub fn open_with_vfs(path: &Path, parts: &[Migrations], vfs: &str) -> Result<Store, StoreError> {
-        Self::open_at(Location { path: path.to_owned(), vfs: Some(vfs.to_owned()) }, parts)
+        Self::open_at(Location { path: path.to_owned(), vfs: Some(vfs.to_owned()), limit: TIME_LIMIT }, parts)
     }
 
     fn open_at(location: Location, parts: &[Migrations]) -> Result<Store, StoreError> {
@@ -113,7 +119,8 @@ impl Store {
         conn.pragma_update(None, "synchronous", "FULL")?;
         conn.pragma_update(None, "cache_size", -4096)?;
         migrate::run(&mut conn, parts)?;
-        Ok(Store { writer: Arc::new(writer::Writer::start(conn)?), readers: Arc::new(reader::Readers::new(location)) })
+        let writer = writer::Writer::start(conn, location.limit)?;
+        Ok(Store { writer: Arc::new(writer), readers: Arc::new(reader::Readers::new(location)) })
     }
 
     /// Runs `f` in the next group commit; returns once it is on disk.

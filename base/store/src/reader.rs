@@ -15,12 +15,12 @@ const READERS: usize = 4;
 pub(crate) struct Readers {
     location: Location,
     idle: Mutex<Vec<(rusqlite::Connection, Deadline)>>,
-    turns: Semaphore,
+    turns: Arc<Semaphore>,
 }
 
 impl Readers {
     pub(crate) fn new(location: Location) -> Self {
-        Readers { location, idle: Mutex::new(Vec::new()), turns: Semaphore::new(READERS) }
+        Readers { location, idle: Mutex::new(Vec::new()), turns: Arc::new(Semaphore::new(READERS)) }
     }
 
     pub(crate) fn close(&self) {
@@ -32,8 +32,16 @@ impl Readers {
         let mut conn = self.location.connect()?;
         conn.pragma_update(None, "query_only", true)?;
         conn.pragma_update(None, "cache_size", -1024)?;
-        let deadline = Deadline::install(&mut conn)?;
+        let deadline = Deadline::install(&mut conn, self.location.limit)?;
         Ok((conn, deadline))
+    }
+
+    /// Keeps a connection for the next read, unless its snapshot could not be ended or the store was closed.
+    fn put_back(&self, conn: rusqlite::Connection, deadline: Deadline) {
+        let mut idle = self.idle.lock();
+        if conn.is_autocommit() && !self.turns.is_closed() {
+            idle.push((conn, deadline));
+        }
     }
 
     pub(crate) async fn read<T, E, F>(this: &Arc<Self>, f: F) -> Result<T, E>
@@ -42,18 +50,18 @@ impl Readers {
         T: Send + 'static,
         E: From<StoreError> + Send + 'static,
     {
-        let _turn = this.turns.acquire().await.map_err(|_| StoreError::Closed)?;
+        let turn = Arc::clone(&this.turns).acquire_owned().await.map_err(|_| StoreError::Closed)?;
         let readers = Arc::clone(this);
         let task = tokio::task::spawn_blocking(move || {
+            // The work holds its turn, not the caller, who may go away before it ends.
+            let _turn = turn;
             let idle = readers.idle.lock().pop();
             let (conn, deadline) = match idle {
                 Some(idle) => idle,
                 None => readers.connect()?,
             };
             let result = snapshot(&conn, &deadline, f);
-            if !readers.turns.is_closed() {
-                readers.idle.lock().push((conn, deadline));
-            }
+            readers.put_back(conn, deadline);
             result
         });
         match task.await {

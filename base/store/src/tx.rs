@@ -1,7 +1,7 @@
 //! A transaction as closures see it: SQL text, parameters, rows, and what is to happen after the commit.
 
 use rusqlite::types::{ToSqlOutput, ValueRef};
-use rusqlite::{Connection, ToSql};
+use rusqlite::{CachedStatement, Connection, ToSql};
 
 use crate::StoreError;
 
@@ -87,12 +87,20 @@ impl<'c> Tx<'c> {
         Tx { conn, after: Vec::new() }
     }
 
+    fn prepare(&self, sql: &str) -> Result<CachedStatement<'c>, StoreError> {
+        // After some errors SQLite rolls back the whole transaction: what follows must not commit by itself.
+        if self.conn.is_autocommit() {
+            return Err(StoreError::Sql("the transaction was rolled back by an earlier error".into()));
+        }
+        Ok(self.conn.prepare_cached(sql)?)
+    }
+
     /// Runs a statement; returns how many rows it changed.
     ///
     /// # Errors
     /// What the database says.
     pub fn execute(&mut self, sql: &str, params: &[Param<'_>]) -> Result<usize, StoreError> {
-        Ok(self.conn.prepare_cached(sql)?.execute(rusqlite::params_from_iter(params))?)
+        Ok(self.prepare(sql)?.execute(rusqlite::params_from_iter(params))?)
     }
 
     /// Calls `f` for each row.
@@ -105,7 +113,7 @@ impl<'c> Tx<'c> {
         params: &[Param<'_>],
         mut f: impl FnMut(&Row<'_>) -> Result<(), E>,
     ) -> Result<(), E> {
-        let mut statement = self.conn.prepare_cached(sql).map_err(StoreError::from)?;
+        let mut statement = self.prepare(sql)?;
         let mut rows = statement.query(rusqlite::params_from_iter(params)).map_err(StoreError::from)?;
         while let Some(row) = rows.next().map_err(StoreError::from)? {
             f(&Row(row))?;
@@ -123,7 +131,7 @@ impl<'c> Tx<'c> {
         params: &[Param<'_>],
         f: impl FnOnce(&Row<'_>) -> Result<T, StoreError>,
     ) -> Result<Option<T>, StoreError> {
-        let mut statement = self.conn.prepare_cached(sql)?;
+        let mut statement = self.prepare(sql)?;
         let mut rows = statement.query(rusqlite::params_from_iter(params))?;
         rows.next()?.map(|row| f(&Row(row))).transpose()
     }

@@ -5,15 +5,16 @@ use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::JoinHandle;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 use purlin_telemetry::metrics::{Counter, Histogram, counter, histogram};
 use rusqlite::Connection;
 use tokio::sync::{mpsc, oneshot};
 
+use crate::StoreError;
 use crate::tx::Tx;
-use crate::{StoreError, TIME_LIMIT};
+use crate::wal::Wal;
 
 /// Writes that wait for the next commit; beyond it `write` waits for a place.
 const QUEUE: usize = 1024;
@@ -50,8 +51,9 @@ where
 
     fn finish(self: Box<Self>, committed: Result<(), StoreError>) {
         let result = match (self.result, committed) {
-            (Some(Ok(_)) | None, Err(e)) => Err(e.into()),
-            (Some(result), _) => result,
+            // A refusal, too, may rest on what another write of the lost group had done.
+            (_, Err(e)) => Err(e.into()),
+            (Some(result), Ok(())) => result,
             (None, Ok(())) => Err(StoreError::Closed.into()),
         };
         // The caller may have gone away (its request was cancelled): the write stands all the same.
@@ -65,12 +67,13 @@ pub(crate) struct Writer {
 }
 
 impl Writer {
-    pub(crate) fn start(mut conn: Connection) -> Result<Writer, StoreError> {
-        let deadline = Deadline::install(&mut conn)?;
+    pub(crate) fn start(mut conn: Connection, limit: Duration) -> Result<Writer, StoreError> {
+        let deadline = Deadline::install(&mut conn, limit)?;
+        let wal = Wal::install(&mut conn)?;
         let (queue, jobs) = mpsc::channel(QUEUE);
         let thread = std::thread::Builder::new()
             .name("store-writer".into())
-            .spawn(move || run(conn, &deadline, jobs))
+            .spawn(move || run(conn, &deadline, wal, jobs))
             .map_err(|e| StoreError::Sql(format!("failed to start the writer's thread: {e}")))?;
         Ok(Writer { queue: Mutex::new(Some(queue)), thread: Mutex::new(Some(thread)) })
     }
@@ -100,7 +103,7 @@ struct Metrics {
     failures: Counter,
 }
 
-fn run(conn: Connection, deadline: &Deadline, mut jobs: mpsc::Receiver<Box<dyn Job>>) {
+fn run(conn: Connection, deadline: &Deadline, mut wal: Wal, mut jobs: mpsc::Receiver<Box<dyn Job>>) {
     let metrics = Metrics {
         commits: histogram("purlin_store_commit_seconds", "Time of a group commit, fsync included.", &[]),
         writes: counter("purlin_store_writes_total", "Writes that were committed.", &[]),
@@ -114,6 +117,8 @@ fn run(conn: Connection, deadline: &Deadline, mut jobs: mpsc::Receiver<Box<dyn J
             group.push(next);
         }
         commit(&conn, deadline, &mut group, &metrics);
+        // Those who wait for this commit need not wait for the copying.
+        wal.bound(&conn);
     }
     // The last one out leaves a small file; failing that, the next start does it.
     let _ = conn.execute_batch("PRAGMA wal_checkpoint(TRUNCATE)");
@@ -121,12 +126,11 @@ fn run(conn: Connection, deadline: &Deadline, mut jobs: mpsc::Receiver<Box<dyn J
 
 fn commit(conn: &Connection, deadline: &Deadline, group: &mut Vec<Box<dyn Job>>, metrics: &Metrics) {
     let started = Instant::now();
-    let written = group.len() as u64;
     match transaction(conn, deadline, group) {
-        Ok(after) => {
+        Ok(done) => {
             metrics.commits.record(started.elapsed());
-            metrics.writes.add(written);
-            for f in after {
+            metrics.writes.add(done.kept);
+            for f in done.after {
                 // What is published is the publisher's affair; the data is safe and the writer goes on.
                 if let Err(panic) = std::panic::catch_unwind(AssertUnwindSafe(f)) {
                     tracing::error!(panic = panic_text(&*panic), "an on_commit hook panicked");
@@ -136,7 +140,7 @@ fn commit(conn: &Connection, deadline: &Deadline, group: &mut Vec<Box<dyn Job>>,
         }
         Err(error) => {
             metrics.failures.inc();
-            tracing::error!(%error, writes = written, "a group commit failed; nothing of it was kept");
+            tracing::error!(%error, writes = group.len(), "a group commit failed; nothing of it was kept");
             if !conn.is_autocommit() {
                 let _ = conn.execute_batch("ROLLBACK");
             }
@@ -145,27 +149,62 @@ fn commit(conn: &Connection, deadline: &Deadline, group: &mut Vec<Box<dyn Job>>,
     }
 }
 
-type AfterCommit = Vec<Box<dyn FnOnce() + Send>>;
+/// What a transaction leaves to be done after its commit.
+#[derive(Default)]
+struct Done {
+    after: Vec<Box<dyn FnOnce() + Send>>,
+    /// Writes that it keeps.
+    kept: u64,
+}
 
-fn transaction(conn: &Connection, deadline: &Deadline, group: &mut [Box<dyn Job>]) -> Result<AfterCommit, StoreError> {
-    conn.execute_batch("BEGIN IMMEDIATE")?;
-    let mut tx = Tx::new(conn);
-    for job in group.iter_mut() {
+/// Commits the group. A write that took the whole transaction with it is answered and left out, and the others are
+/// run again: SQLite rolls everything back when it interrupts a write, and for some errors of the disk.
+fn transaction(conn: &Connection, deadline: &Deadline, group: &mut Vec<Box<dyn Job>>) -> Result<Done, StoreError> {
+    while !group.is_empty() {
+        conn.execute_batch("BEGIN IMMEDIATE")?;
+        match run_all(conn, deadline, group)? {
+            Ran::All(done) => {
+                conn.execute_batch("COMMIT")?;
+                return Ok(done);
+            }
+            Ran::Lost { at, swallowed } => {
+                let lost = StoreError::Sql("a statement failed and the transaction was rolled back".into());
+                group.remove(at).finish(if swallowed { Err(lost) } else { Ok(()) });
+            }
+        }
+    }
+    Ok(Done::default())
+}
+
+enum Ran {
+    All(Done),
+    /// The write at this place ended the transaction, and did not say so itself when it `swallowed` the error.
+    Lost {
+        at: usize,
+        swallowed: bool,
+    },
+}
+
+fn run_all(conn: &Connection, deadline: &Deadline, group: &mut [Box<dyn Job>]) -> Result<Ran, StoreError> {
+    let (mut tx, mut kept) = (Tx::new(conn), 0);
+    for (at, job) in group.iter_mut().enumerate() {
         conn.prepare_cached("SAVEPOINT job")?.execute([])?;
-        let kept = tx.after.len();
+        let hooks = tx.after.len();
         deadline.start();
         let keep = job.run(&mut tx);
         deadline.stop();
-        if !keep {
-            tx.after.truncate(kept);
-            // A full disk may have rolled the whole transaction back already; then COMMIT below says so.
+        if conn.is_autocommit() {
+            return Ok(Ran::Lost { at, swallowed: keep });
+        }
+        if keep {
+            kept += 1;
+        } else {
+            tx.after.truncate(hooks);
             conn.prepare_cached("ROLLBACK TO job")?.execute([])?;
         }
         conn.prepare_cached("RELEASE job")?.execute([])?;
     }
-    let after = tx.after;
-    conn.execute_batch("COMMIT")?;
-    Ok(after)
+    Ok(Ran::All(Done { after: tx.after, kept }))
 }
 
 /// Interrupts a connection's statements once a closure has had its time.
@@ -173,19 +212,20 @@ pub(crate) struct Deadline {
     origin: Instant,
     /// Milliseconds after `origin`; `u64::MAX` while nothing runs.
     at: Arc<AtomicU64>,
+    limit: Duration,
 }
 
 impl Deadline {
-    pub(crate) fn install(conn: &mut Connection) -> Result<Self, StoreError> {
+    pub(crate) fn install(conn: &mut Connection, limit: Duration) -> Result<Self, StoreError> {
         let (origin, at) = (Instant::now(), Arc::new(AtomicU64::new(u64::MAX)));
         let seen = Arc::clone(&at);
         let passed = move || origin.elapsed().as_millis() as u64 > seen.load(Ordering::Relaxed);
         conn.progress_handler(10_000, Some(passed))?;
-        Ok(Deadline { origin, at })
+        Ok(Deadline { origin, at, limit })
     }
 
     pub(crate) fn start(&self) {
-        let at = self.origin.elapsed() + TIME_LIMIT;
+        let at = self.origin.elapsed() + self.limit;
         self.at.store(at.as_millis() as u64, Ordering::Relaxed);
     }
 
