@@ -23,7 +23,7 @@ use std::sync::Arc;
 
 use disk::Disk;
 
-pub use disk::{Damage, Event};
+pub use disk::{Damage, Event, Fault};
 
 /// A disk whose power can be lost, under a VFS of its own.
 #[derive(Clone)]
@@ -48,6 +48,24 @@ impl PowerLoss {
     /// Notes that commit number `n` is acknowledged to whoever asked for it.
     pub fn acknowledge(&self, n: u64) {
         self.disk.lock().note(Event::Acknowledged(n));
+    }
+
+    /// Lets `changes` more writes, truncations, syncs and deletions succeed; the next ones meet `fault`.
+    ///
+    /// What a program does when its disk breaks can be seen by this; and a loss of power in the middle of something,
+    /// when power is lost after it has broken.
+    pub fn break_after(&self, changes: usize, fault: Fault) {
+        self.disk.lock().breaks = Some((fault, changes));
+    }
+
+    /// Whether it has come to the fault.
+    pub fn is_broken(&self) -> bool {
+        matches!(self.disk.lock().breaks, Some((_, 0)))
+    }
+
+    /// Ends the fault.
+    pub fn mend(&self) {
+        self.disk.lock().breaks = None;
     }
 
     /// All that has happened so far, in order.

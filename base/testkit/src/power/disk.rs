@@ -42,6 +42,22 @@ pub enum Event {
     Acknowledged(u64),
 }
 
+/// What a broken disk answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// Nothing can be changed or synced: an I/O error.
+    Io,
+    /// Nothing can be written: no space is left. Truncations, syncs and deletions succeed.
+    Full,
+}
+
+/// What is asked of the disk, as far as a fault cares.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Ask {
+    Write,
+    Other,
+}
+
 #[derive(Default)]
 pub(super) struct Disk(Mutex<State>);
 
@@ -72,9 +88,24 @@ pub(super) struct State {
     entries: BTreeMap<PathBuf, FileId>,
     durable_entries: BTreeMap<PathBuf, FileId>,
     pub(super) events: Vec<Event>,
+    /// The fault, and how many more changes succeed before it.
+    pub(super) breaks: Option<(Fault, usize)>,
 }
 
 impl State {
+    /// To be asked before each change: the fault that hinders it, where there is one.
+    pub(super) fn hindered(&mut self, ask: Ask) -> Option<Fault> {
+        match &mut self.breaks {
+            None => None,
+            Some((Fault::Full, 0)) if ask != Ask::Write => None,
+            Some((fault, 0)) => Some(*fault),
+            Some((_, left)) => {
+                *left -= 1;
+                None
+            }
+        }
+    }
+
     pub(super) fn note(&mut self, event: Event) {
         self.events.push(event);
     }

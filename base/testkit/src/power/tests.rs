@@ -1,6 +1,6 @@
 use std::path::PathBuf;
 
-use rusqlite::{Connection, OpenFlags};
+use rusqlite::{Connection, ErrorCode, OpenFlags};
 
 use super::*;
 use crate::temp_dir;
@@ -166,4 +166,21 @@ fn a_file_is_not_there_before_its_directory_is_synced() {
     assert_eq!(names(&disk).len(), 2);
     disk.truncate(again, &path, 1);
     assert_eq!(disk.image(Damage::Kept)[&path], b"\0");
+}
+
+#[test]
+fn a_broken_disk_refuses_until_it_is_mended() {
+    let code = |result: rusqlite::Result<()>| result.unwrap_err().sqlite_error_code();
+    for (fault, expected) in [(Fault::Io, ErrorCode::SystemIoFailure), (Fault::Full, ErrorCode::DiskFull)] {
+        let bench = Bench::new();
+        let db = bench.open(WAL_FULL);
+        let insert_one = |n: i64| db.execute("insert into t values (?1, 'x')", [n]).map(drop);
+        bench.disk.break_after(2, fault);
+        assert!(!bench.disk.is_broken());
+        assert_eq!(code(insert_one(1).and_then(|()| insert_one(2))), Some(expected));
+        assert!(bench.disk.is_broken());
+        bench.disk.mend();
+        insert_one(3).unwrap();
+        assert!(bench.rows_after(Damage::Dropped).contains(&3), "{fault:?}");
+    }
 }

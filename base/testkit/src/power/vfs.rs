@@ -16,7 +16,7 @@ use std::{fs, ptr, slice};
 use anyhow::Context as _;
 use rusqlite::ffi;
 
-use super::disk::{Disk, FileId};
+use super::disk::{Ask, Disk, Fault, FileId};
 
 /// What the VFS keeps; its `pAppData`.
 struct Shim {
@@ -81,6 +81,15 @@ unsafe fn tracked<'a>(file: *mut ffi::sqlite3_file) -> Option<&'a mut Tracked> {
     unsafe { (*file.cast::<File>()).tracked.as_mut() }
 }
 
+/// The fault that hinders a change of this file.
+///
+/// # Safety
+/// As for [`tracked`].
+unsafe fn hindered(file: *mut ffi::sqlite3_file, ask: Ask) -> Option<Fault> {
+    // SAFETY: as the caller says.
+    unsafe { tracked(file) }.and_then(|own| own.disk.lock().hindered(ask))
+}
+
 unsafe fn path_of<'a>(name: *const c_char) -> Option<&'a Path> {
     // SAFETY: SQLite's names are null or C strings that outlive the call.
     (!name.is_null()).then(|| Path::new(OsStr::from_bytes(unsafe { CStr::from_ptr(name) }.to_bytes())))
@@ -125,6 +134,9 @@ unsafe extern "C" fn delete(vfs: *mut ffi::sqlite3_vfs, name: *const c_char, syn
     unsafe {
         let shim = &*(*vfs).pAppData.cast::<Shim>();
         let Some(real_delete) = (*shim.real).xDelete else { return ffi::SQLITE_IOERR_DELETE };
+        if shim.disk.lock().hindered(Ask::Other).is_some() {
+            return ffi::SQLITE_IOERR_DELETE;
+        }
         let code = real_delete(shim.real, name, sync_directory);
         if let (ffi::SQLITE_OK, Some(path)) = (code, path_of(name)) {
             let mut disk = shim.disk.lock();
@@ -153,6 +165,11 @@ unsafe extern "C" fn close(file: *mut ffi::sqlite3_file) -> c_int {
 unsafe extern "C" fn write(file: *mut ffi::sqlite3_file, bytes: *const c_void, length: c_int, at: i64) -> c_int {
     // SAFETY: SQLite gives `length` readable bytes.
     unsafe {
+        match hindered(file, Ask::Write) {
+            None => {}
+            Some(Fault::Io) => return ffi::SQLITE_IOERR_WRITE,
+            Some(Fault::Full) => return ffi::SQLITE_FULL,
+        }
         let code = forward_write(file, bytes, length, at);
         let (Ok(length), Ok(at)) = (usize::try_from(length), usize::try_from(at)) else { return code };
         if let (ffi::SQLITE_OK, Some(own)) = (code, tracked(file)) {
@@ -165,6 +182,9 @@ unsafe extern "C" fn write(file: *mut ffi::sqlite3_file, bytes: *const c_void, l
 unsafe extern "C" fn truncate(file: *mut ffi::sqlite3_file, length: i64) -> c_int {
     // SAFETY: the file is open.
     unsafe {
+        if hindered(file, Ask::Other).is_some() {
+            return ffi::SQLITE_IOERR_TRUNCATE;
+        }
         let code = forward_truncate(file, length);
         if let (ffi::SQLITE_OK, Ok(length), Some(own)) = (code, usize::try_from(length), tracked(file)) {
             own.disk.lock().truncate(own.id, &own.path, length);
@@ -176,6 +196,9 @@ unsafe extern "C" fn truncate(file: *mut ffi::sqlite3_file, length: i64) -> c_in
 unsafe extern "C" fn sync(file: *mut ffi::sqlite3_file, flags: c_int) -> c_int {
     // SAFETY: the file is open.
     unsafe {
+        if hindered(file, Ask::Other).is_some() {
+            return ffi::SQLITE_IOERR_FSYNC;
+        }
         let code = forward_sync(file, flags);
         if let (ffi::SQLITE_OK, Some(own)) = (code, tracked(file)) {
             let mut disk = own.disk.lock();
