@@ -135,7 +135,8 @@ async fn hold(store: &Store) -> mpsc::Sender<()> {
 /// The same as `futures::future::join_all`, with the first poll of each (which queues a write) before the release.
 async fn in_one_group<F: Future<Output = T> + Unpin, T>(store: &Store, writes: impl IntoIterator<Item = F>) -> Vec<T> {
     let release = hold(store).await;
-    let mut all = futures::future::join_all(writes);
+    // Else a task is made to yield before it has polled them all.
+    let mut all = Box::pin(tokio::task::unconstrained(futures::future::join_all(writes)));
     assert!(futures::poll!(&mut all).is_pending());
     drop(release);
     all.await
@@ -189,6 +190,21 @@ async fn a_write_that_takes_too_long_is_interrupted_and_its_neighbours_are_not()
 }
 
 #[tokio::test]
+async fn readers_see_a_group_as_a_whole() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path());
+    let mut seen = std::collections::BTreeSet::new();
+    let reads = async {
+        while !seen.contains(&200) {
+            seen.insert(sum(&store).await);
+        }
+    };
+    let writes = (0..200i64).map(|i| Box::pin(store.write(move |tx| put(tx, &i.to_string(), 1))));
+    futures::join!(in_one_group(&store, writes), reads);
+    assert!(seen.iter().all(|n| [0, 200].contains(n)), "{seen:?}");
+}
+
+#[tokio::test]
 async fn a_write_stands_when_its_caller_goes_away() {
     let dir = tempfile::tempdir().unwrap();
     let store = open(dir.path());
@@ -207,7 +223,7 @@ async fn closing_finishes_what_is_queued() {
     let release = hold(&store).await;
     // More than the queue holds: some wait for a place in it.
     let writes = (0..2000i64).map(|i| Box::pin(store.write(move |tx| put(tx, &i.to_string(), 1))));
-    let mut writes = futures::future::join_all(writes);
+    let mut writes = Box::pin(tokio::task::unconstrained(futures::future::join_all(writes)));
     assert!(futures::poll!(&mut writes).is_pending());
     let mut close = Box::pin(store.close());
     assert!(futures::poll!(&mut close).is_pending());

@@ -21,6 +21,13 @@ pub fn temp_dir() -> anyhow::Result<tempfile::TempDir> {
     tempfile::Builder::new().prefix("purlin-").permissions(private).tempdir().context("failed to create a directory")
 }
 
+/// The same in memory, where the system has a place for that: for tests that sync more than they keep.
+pub fn memory_dir() -> anyhow::Result<tempfile::TempDir> {
+    let private = std::fs::Permissions::from_mode(0o700);
+    let made = tempfile::Builder::new().prefix("purlin-").permissions(private).tempdir_in("/dev/shm");
+    made.or_else(|_| temp_dir())
+}
+
 /// Loopback ports that were free a moment ago, all different. Who can listen on port 0 should do that instead.
 pub fn free_ports<const N: usize>() -> anyhow::Result<[u16; N]> {
     let mut listeners = Vec::with_capacity(N);
@@ -54,8 +61,9 @@ mod tests {
 
     #[test]
     fn places_are_private_and_ports_differ() {
-        let dir = temp_dir().unwrap();
-        assert_eq!(std::fs::metadata(dir.path()).unwrap().permissions().mode() & 0o777, 0o700);
+        for dir in [temp_dir().unwrap(), memory_dir().unwrap()] {
+            assert_eq!(std::fs::metadata(dir.path()).unwrap().permissions().mode() & 0o777, 0o700);
+        }
         let ports: HashSet<u16> = free_ports::<20>().unwrap().into();
         assert!(ports.len() == 20 && !ports.contains(&0));
     }
