@@ -13,6 +13,8 @@ mod tx;
 mod wal;
 mod writer;
 
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -115,6 +117,9 @@ impl Store {
 
     fn open_at(location: Location, parts: &[Migrations]) -> Result<Store, StoreError> {
         let mut conn = location.connect()?;
+        // There are Secrets in it. The log and its index, which are made later, take their mode from the database.
+        std::fs::set_permissions(&location.path, Permissions::from_mode(0o600))
+            .map_err(|e| StoreError::Sql(format!("failed to make {} private: {e}", location.path.display())))?;
         conn.pragma_update(None, "journal_mode", "WAL")?;
         conn.pragma_update(None, "synchronous", "FULL")?;
         conn.pragma_update(None, "cache_size", -4096)?;

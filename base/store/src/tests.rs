@@ -1,3 +1,4 @@
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::sync::{Arc, mpsc};
 use std::time::Duration;
@@ -81,6 +82,17 @@ async fn what_was_acknowledged_is_there_after_a_reopen() {
     store.close().await;
     assert_eq!(store.write(|tx| put(tx, "b", 1)).await, Err(StoreError::Closed));
     assert_eq!(sum(&open(dir.path())).await, 5);
+}
+
+#[tokio::test]
+async fn files_are_for_this_user_alone() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path());
+    store.write(|tx| put(tx, "a", 5)).await.unwrap();
+    for name in ["db", "db-wal", "db-shm"] {
+        let mode = std::fs::metadata(dir.path().join(name)).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600, "{name}");
+    }
 }
 
 #[tokio::test]
