@@ -2,10 +2,12 @@
 //!
 //! [`record`] writes a row in the transaction of the change itself, so that there is no change without its row.
 //! [`Ledger::run`] seals rows into files of JSON lines below the data directory once there are many, so that the
-//! database stays small: append, fsync, then delete from the table. A crash in between repeats rows, never loses one:
-//! `seq` tells them apart.
+//! database stays small: write a file, sync it, give it its name, then delete the rows from the table. A file is named
+//! after the `seq` of its first row and is whole from the moment that it has this name. After a crash before the
+//! deletion the rows are in both places, until the same file is written again; none is ever in neither.
 
 use std::io::Write as _;
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -71,10 +73,12 @@ pub fn record(tx: &mut Tx<'_>, entry: &Entry, rv: i64) -> Result<(), StoreError>
     .map(drop)
 }
 
-/// Rows in the table before a file is sealed.
-const SEAL_AT: i64 = 10_000;
-/// How often the table is looked at.
-const EVERY: Duration = Duration::from_secs(30);
+/// Rows in a file. The table always keeps some more: its newest row is where `seq` goes on from.
+const SEAL: i64 = 10_000;
+/// How often the table is looked at: under constant load it grows for so long, and SQLite's file never shrinks.
+const EVERY: Duration = Duration::from_secs(2);
+/// How long it is left alone after a failure.
+const AFTER_FAILURE: Duration = Duration::from_secs(30);
 
 /// Seals rows into files.
 #[derive(Clone)]
@@ -91,87 +95,82 @@ impl Ledger {
 
     /// Seals whenever there is enough, until `shutdown`.
     pub async fn run(self, shutdown: CancellationToken) {
-        while shutdown.run_until_cancelled(tokio::time::sleep(EVERY)).await.is_some() {
+        let mut pause = EVERY;
+        while shutdown.run_until_cancelled(tokio::time::sleep(pause)).await.is_some() {
+            pause = EVERY;
             while match self.seal().await {
                 Ok(sealed) => sealed,
                 Err(error) => {
                     tracing::error!(%error, "failed to seal audit rows; they stay in the database");
+                    pause = AFTER_FAILURE;
                     false
                 }
             } {}
         }
     }
 
-    /// Moves the oldest [`SEAL_AT`] rows into a file, where there are as many; says whether there were.
+    /// Moves the oldest [`SEAL`] rows into a file, where there are more; says whether there were.
     async fn seal(&self) -> std::io::Result<bool> {
-        let rows: Vec<(i64, String)> =
-            self.store.read(oldest).await.map_err(|e: StoreError| std::io::Error::other(e.to_string()))?;
-        let (Some(first), Some(last)) = (rows.first().map(|r| r.0), rows.last().map(|r| r.0)) else { return Ok(false) };
+        let Some(last) = self.write_oldest().await? else { return Ok(false) };
+        let deleted = self.store.write(move |tx| tx.execute("DELETE FROM audit WHERE seq <= ?1", &[last.into()])).await;
+        deleted.map(|_| true).map_err(|e: StoreError| std::io::Error::other(e))
+    }
+
+    /// Writes the file; returns the `seq` of its last row.
+    async fn write_oldest(&self) -> std::io::Result<Option<i64>> {
+        let rows = self.store.read(oldest).await.map_err(|e: StoreError| std::io::Error::other(e))?;
+        let Some(Sealed { first, last, text }) = rows else { return Ok(None) };
         let path = self.dir.join(format!("{first:016}.jsonl"));
-        tokio::task::spawn_blocking(move || write_file(&path, &rows)).await.map_err(std::io::Error::other)??;
-        let deleted = self.store.write(move |tx| tx.execute("DELETE FROM audit WHERE seq <= ?1", &[last.into()]));
-        deleted.await.map_err(|e: StoreError| std::io::Error::other(e.to_string()))?;
-        Ok(true)
+        tokio::task::spawn_blocking(move || write_file(&path, &text)).await.map_err(std::io::Error::other)??;
+        Ok(Some(last))
     }
 }
 
-fn oldest(tx: &mut Tx<'_>) -> Result<Vec<(i64, String)>, StoreError> {
-    let mut rows = Vec::new();
-    let count = tx.query_one("SELECT count(*) FROM audit", &[], |row| row.int(0))?.unwrap_or_default();
-    if count < SEAL_AT {
-        return Ok(rows);
+/// The content of a file.
+struct Sealed {
+    first: i64,
+    last: i64,
+    text: String,
+}
+
+fn oldest(tx: &mut Tx<'_>) -> Result<Option<Sealed>, StoreError> {
+    // Numbers without a gap: the table is only ever cut at its beginning.
+    let sql = "SELECT coalesce((SELECT max(seq) FROM audit) - (SELECT min(seq) FROM audit) + 1, 0)";
+    if tx.query_one(sql, &[], |row| row.int(0))?.unwrap_or_default() <= SEAL {
+        return Ok(None);
     }
     let sql = "SELECT seq, json_object('seq', seq, 'at', at, 'change', change, 'cause', cause, 'actor', actor,
         'impersonator', impersonator, 'verb', verb, 'object', object, 'rv', rv) FROM audit ORDER BY seq LIMIT ?1";
-    tx.query(sql, &[SEAL_AT.into()], |row| {
-        rows.push((row.int(0)?, row.text(1)?.to_owned()));
+    let mut sealed: Option<Sealed> = None;
+    tx.query(sql, &[SEAL.into()], |row| {
+        let (seq, line) = (row.int(0)?, row.text(1)?);
+        let sealed = sealed.get_or_insert_with(|| Sealed { first: seq, last: seq, text: String::new() });
+        sealed.last = seq;
+        sealed.text.push_str(line);
+        sealed.text.push('\n');
         Ok::<(), StoreError>(())
     })?;
-    Ok(rows)
+    Ok(sealed)
 }
 
-fn write_file(path: &Path, rows: &[(i64, String)]) -> std::io::Result<()> {
-    use std::os::unix::fs::OpenOptionsExt as _;
-    let mut file = std::fs::OpenOptions::new().create(true).write(true).truncate(true).mode(0o600).open(path)?;
-    let mut text = String::with_capacity(rows.iter().map(|r| r.1.len() + 1).sum());
-    for (_, row) in rows {
-        text.push_str(row);
-        text.push('\n');
+fn write_file(path: &Path, text: &str) -> std::io::Result<()> {
+    let unnamed = path.with_extension("tmp");
+    let written = write_and_sync(&unnamed, text);
+    if written.is_err() {
+        // A full disk gets its space back; the rows are still in the table.
+        let _ = std::fs::remove_file(&unnamed);
     }
-    file.write_all(text.as_bytes())?;
-    file.sync_all()?;
+    written?;
+    std::fs::rename(&unnamed, path)?;
     // The file's name is durable only once its directory is.
     std::fs::File::open(path.parent().unwrap_or(path))?.sync_all()
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[tokio::test]
-    async fn rows_are_sealed_whole_and_in_order() {
-        let dir = tempfile::tempdir().unwrap();
-        let store = Store::open(&dir.path().join("db"), &[MIGRATIONS]).unwrap();
-        let entry = Entry {
-            at: 5,
-            change: "c".into(),
-            cause: None,
-            actor: "a\"b".into(),
-            impersonator: None,
-            verb: "create",
-            object: "configmaps/default/x".into(),
-        };
-        let rows = SEAL_AT + 10;
-        let written = store.write(move |tx| (1..=rows).try_for_each(|rv| record(tx, &entry, rv)));
-        written.await.unwrap_or_else(|e: StoreError| panic!("{e}"));
-        let ledger = Ledger::new(store.clone(), dir.path());
-        assert!(ledger.seal().await.unwrap());
-        assert!(!ledger.seal().await.unwrap());
-        let text = std::fs::read_to_string(dir.path().join("0000000000000001.jsonl")).unwrap();
-        let lines: Vec<serde_json::Value> = text.lines().map(|l| serde_json::from_str(l).unwrap()).collect();
-        assert_eq!(lines.len() as i64, SEAL_AT);
-        assert_eq!((lines[7]["seq"].as_i64(), lines[7]["actor"].as_str()), (Some(8), Some("a\"b")));
-        let left = store.read(|tx| tx.query_one("SELECT min(seq) FROM audit", &[], |row| row.int(0))).await;
-        assert_eq!(left.unwrap_or_else(|e: StoreError| panic!("{e}")), Some(SEAL_AT + 1));
-    }
+fn write_and_sync(path: &Path, text: &str) -> std::io::Result<()> {
+    let mut file = std::fs::OpenOptions::new().create(true).write(true).truncate(true).mode(0o600).open(path)?;
+    file.write_all(text.as_bytes())?;
+    file.sync_all()
 }
+
+#[cfg(test)]
+mod tests;
