@@ -1,9 +1,11 @@
 //! The log: events for watchers that fell behind the ring, and its compaction.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::sync::atomic::AtomicI64;
+use std::sync::atomic::Ordering::Relaxed;
 
 use purlin_store::{StoreError, Tx};
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use super::read::ReadError;
@@ -13,8 +15,6 @@ use super::{Event, EventKind, Key, Storage, body, meta};
 const KEEP_ROWS: i64 = 10_000;
 /// Bytes of earlier bodies that the log keeps at most.
 const KEEP_BYTES: i64 = 16 << 20;
-/// How often the log is looked at.
-const EVERY: Duration = Duration::from_secs(5);
 
 impl Storage {
     /// At most `limit` events of a resource after revision `seen`, from the log, and the revision up to which these
@@ -62,15 +62,24 @@ fn events_after(tx: &mut Tx<'_>, gr: &Arc<str>, seen: i64, limit: usize) -> Resu
     Ok((events, complete))
 }
 
-/// Keeps the log within its bounds.
+/// Keeps the log within its bounds, and a quarter of them more.
 pub(crate) struct Compactor(pub(crate) Storage);
 
 impl Compactor {
-    /// Compacts every few seconds until `shutdown`.
+    /// Compacts at the start, and whenever the log has grown enough, until `shutdown`.
     pub(crate) async fn run(self, shutdown: CancellationToken) {
-        while shutdown.run_until_cancelled(tokio::time::sleep(EVERY)).await.is_some() {
-            if let Err(error) = self.compact(KEEP_ROWS, KEEP_BYTES).await {
-                tracing::error!(%error, "failed to compact the log of the API server; tried again later");
+        self.keep(KEEP_ROWS, KEEP_BYTES, shutdown).await;
+    }
+
+    pub(super) async fn keep(&self, rows: i64, bytes: i64, shutdown: CancellationToken) {
+        let due = Arc::new(Notify::new());
+        self.0.hub().observe(growth(rows / 4, bytes / 4, Arc::clone(&due)));
+        loop {
+            if let Err(error) = self.compact(rows, bytes).await {
+                tracing::error!(%error, "failed to compact the log of the API server; tried again when it has grown");
+            }
+            if shutdown.run_until_cancelled(due.notified()).await.is_none() {
+                return;
             }
         }
     }
@@ -84,6 +93,23 @@ impl Compactor {
             tx.execute("DELETE FROM log WHERE rv <= ?1", &[floor.into()])
         });
         write.await.map(drop)
+    }
+}
+
+/// An observer that says when the log has grown by so many rows or bytes. By a clock instead, it would grow without
+/// bound under load, and the file with it, which never shrinks.
+fn growth(rows: i64, bytes: i64, due: Arc<Notify>) -> impl Fn(&Arc<Event>) + Send + Sync + 'static {
+    // Only the writer's thread counts.
+    let (new_rows, new_bytes) = (AtomicI64::new(0), AtomicI64::new(0));
+    move |event| {
+        let kept = event.prev.as_ref().map_or(0, |prev| prev.len() as i64);
+        let grown_rows = new_rows.fetch_add(1, Relaxed) + 1;
+        let grown_bytes = new_bytes.fetch_add(kept, Relaxed) + kept;
+        if grown_rows > rows || grown_bytes > bytes {
+            new_rows.store(0, Relaxed);
+            new_bytes.store(0, Relaxed);
+            due.notify_one();
+        }
     }
 }
 

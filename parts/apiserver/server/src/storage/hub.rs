@@ -5,6 +5,7 @@
 //! Both happen on the store's writer thread before the write is acknowledged, so that who was answered sees it.
 
 use std::collections::{HashMap, VecDeque};
+use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, OnceLock};
 
 use parking_lot::{Mutex, RwLock};
@@ -43,6 +44,11 @@ pub(crate) struct Event {
 impl Event {
     pub(crate) fn new(key: Key, kind: EventKind, rv: i64, body: Arc<[u8]>, prev: Option<Arc<[u8]>>) -> Event {
         Event { key, kind, rv, body, prev, parsed: OnceLock::new(), parsed_prev: OnceLock::new() }
+    }
+
+    /// Bytes of bodies.
+    fn size(&self) -> usize {
+        self.body.len() + self.prev.as_ref().map_or(0, |prev| prev.len())
     }
 
     /// `body` as JSON; parsed once, whoever asks.
@@ -88,11 +94,11 @@ impl Ring {
     fn push(&self, event: Arc<Event>) {
         let mut events = self.events.lock();
         let rv = event.rv;
-        events.bytes += event.body.len();
+        events.bytes += event.size();
         events.queue.push_back(event);
         while events.queue.len() > RING_EVENTS || events.bytes > RING_BYTES {
             let Some(old) = events.queue.pop_front() else { break };
-            events.bytes -= old.body.len();
+            events.bytes -= old.size();
             events.gone = old.rv;
         }
         drop(events);
@@ -159,7 +165,10 @@ impl Hub {
 
     pub(super) fn publish(&self, event: Arc<Event>) {
         for observer in self.observers.read().iter() {
-            observer(&event);
+            // A fault of one must not hide the event from the others and from watchers, who would never notice.
+            if std::panic::catch_unwind(AssertUnwindSafe(|| observer(&event))).is_err() {
+                tracing::error!(object = ?event.key, rv = event.rv, "an observer of the API's objects panicked");
+            }
         }
         let rv = event.rv;
         self.ring(&event.key.gr).push(event);

@@ -1,4 +1,9 @@
+mod model;
+mod watchers;
+
+use purlin_testkit::memory_dir;
 use serde_json::{Value, json};
+use tokio_util::sync::CancellationToken;
 
 use super::history::Compactor;
 use super::read::ReadError;
@@ -61,7 +66,7 @@ async fn events(storage: &Storage, seen: i64) -> String {
 
 #[tokio::test]
 async fn compare_and_swap() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = memory_dir().unwrap();
     let storage = open(dir.path()).await;
     let rv = create(&storage, "a", 1).await;
     let commit = |change| storage.commit(key("a"), change, None);
@@ -75,7 +80,7 @@ async fn compare_and_swap() {
 
 #[tokio::test]
 async fn the_past_can_be_read_until_it_is_compacted() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = memory_dir().unwrap();
     let storage = open(dir.path()).await;
     let a1 = create(&storage, "a", 1).await;
     let b1 = create(&storage, "b", 1).await;
@@ -102,7 +107,7 @@ async fn the_past_can_be_read_until_it_is_compacted() {
 
 #[tokio::test]
 async fn a_namespace_outlives_what_is_in_it() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = memory_dir().unwrap();
     let storage = open(dir.path()).await;
     let inner = Key { gr: "configmaps".into(), ns: "a".into(), name: "x".into() };
     let create_inner = || storage.commit(inner.clone(), Change::Create(draft("x", 1)), None);
@@ -117,7 +122,7 @@ async fn a_namespace_outlives_what_is_in_it() {
 
 #[tokio::test]
 async fn rings_say_when_a_watcher_fell_behind() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = memory_dir().unwrap();
     let storage = open(dir.path()).await;
     let start = storage.hub().revision();
     let mut rv = create(&storage, "a", 0).await;
@@ -133,4 +138,42 @@ async fn rings_say_when_a_watcher_fell_behind() {
     assert_eq!(storage.hub().revision(), rv);
     assert!(matches!(storage.hub().ring(&"namespaces".into()).after(rv - 1, 1), Next::Behind));
     assert_eq!(events(&storage, rv - 1).await, "Modified a 598->599;");
+}
+
+#[tokio::test]
+async fn the_log_is_kept_short_by_what_is_written() {
+    let dir = memory_dir().unwrap();
+    let storage = open(dir.path()).await;
+    let shutdown = CancellationToken::new();
+    let compactor = Compactor(storage.clone());
+    let (stop, run) = (shutdown.clone(), tokio::spawn(async move { compactor.keep(40, i64::MAX, shutdown).await }));
+    let mut rv = create(&storage, "a", 0).await;
+    let rows = || async {
+        let rows = storage.store.read(|tx| tx.query_one("SELECT count(*) FROM log", &[], |row| row.int(0))).await;
+        rows.unwrap_or_else(|e: StoreError| panic!("{e}")).unwrap()
+    };
+    for i in 1..=200 {
+        rv = replace(&storage, "a", rv, i).await;
+    }
+    purlin_testkit::wait_until("the log is short", purlin_testkit::PATIENCE, async || rows().await <= 50)
+        .await
+        .unwrap();
+    assert!(rows().await >= 40);
+    stop.cancel();
+    run.await.unwrap();
+}
+
+#[tokio::test]
+async fn an_observer_that_panics_hides_nothing() {
+    let dir = memory_dir().unwrap();
+    let storage = open(dir.path()).await;
+    let seen = Arc::new(parking_lot::Mutex::new(Vec::new()));
+    let told = Arc::clone(&seen);
+    storage.hub().observe(|_| panic!("an observer's fault"));
+    storage.hub().observe(move |event| told.lock().push(event.rv));
+    let start = storage.hub().revision();
+    let rv = create(&storage, "a", 1).await;
+    assert_eq!((storage.hub().revision(), &*seen.lock()), (rv, &vec![rv]));
+    let ring = storage.hub().ring(&"namespaces".into());
+    assert!(matches!(ring.after(start, 10), Next::Events(events) if events.len() == 1));
 }
