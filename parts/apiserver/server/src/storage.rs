@@ -96,9 +96,10 @@ pub(crate) struct Storage {
 }
 
 impl Storage {
-    /// Reads where the revisions stand.
+    /// Asks where the revisions stand: in the writer's turn, behind what an earlier run of the API server may have left
+    /// in the queue, since that is published to the earlier run's watchers.
     pub(crate) async fn open(store: Store) -> Result<Storage, StoreError> {
-        let revision = store.read(|tx| meta(tx, "revision")).await?;
+        let revision = store.write(|tx| meta(tx, "revision")).await?;
         Ok(Storage { store, hub: Arc::new(Hub::new(revision)) })
     }
 

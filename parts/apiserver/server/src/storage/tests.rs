@@ -177,3 +177,24 @@ async fn an_observer_that_panics_hides_nothing() {
     let ring = storage.hub().ring(&"namespaces".into());
     assert!(matches!(ring.after(start, 10), Next::Events(events) if events.len() == 1));
 }
+
+#[tokio::test]
+async fn what_an_earlier_run_left_in_the_queue_comes_before_the_next_run() {
+    let dir = memory_dir().unwrap();
+    let storage = open(dir.path()).await;
+    let (release, held) = std::sync::mpsc::channel::<()>();
+    let held = parking_lot::Mutex::new(held);
+    let mut hold = Box::pin(storage.store.write(move |_| {
+        let _ = held.lock().recv();
+        Ok::<_, StoreError>(())
+    }));
+    assert!(futures::poll!(&mut hold).is_pending());
+    let mut left = Box::pin(storage.commit(key("a"), Change::Create(draft("a", 1)), None));
+    assert!(futures::poll!(&mut left).is_pending());
+    drop(left);
+    let mut next = Box::pin(Storage::open(storage.store.clone()));
+    assert!(futures::poll!(&mut next).is_pending());
+    drop(release);
+    let next = next.await.unwrap();
+    assert_eq!(next.hub().revision(), next.get(&key("a")).await.unwrap().unwrap().rv);
+}

@@ -240,7 +240,8 @@ impl Run<'_> {
 
 #[tokio::test]
 async fn storage_is_as_a_model_that_forgets_nothing() {
-    for seed in 0..8 {
+    let seeds = if std::env::var_os("PURLIN_SOAK").is_some() { 1000 } else { 8 };
+    for seed in 0..seeds {
         let dir = memory_dir().unwrap();
         let storage = open(dir.path()).await;
         for ns in SPACES {

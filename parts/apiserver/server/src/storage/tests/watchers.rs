@@ -79,8 +79,13 @@ async fn follow(storage: Storage, gr: &'static str, mut seen: Seen, slow: i64, w
         tokio::time::sleep(std::time::Duration::from_millis(1)).await;
     }
     while !seen.objects.contains_key(&inner(gr, "end")) {
+        // Asked for first: up to it the ring has all there is, although that may concern other resources only.
+        let published = storage.hub().revision();
         match ring.after(seen.rv, 16) {
-            Next::Events(events) if events.is_empty() => wake.changed().await.unwrap(),
+            Next::Events(events) if events.is_empty() => {
+                seen.rv = seen.rv.max(published);
+                wake.changed().await.unwrap();
+            }
             Next::Events(events) => events.iter().for_each(|event| seen.take(event)),
             Next::Behind => match storage.events_after(gr.into(), seen.rv, 16).await {
                 Ok((events, complete)) => {
