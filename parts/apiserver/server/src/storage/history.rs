@@ -37,11 +37,13 @@ fn events_after(tx: &mut Tx<'_>, gr: &Arc<str>, seen: i64, limit: usize) -> Resu
     if seen < meta(tx, "compacted")? {
         return Err(ReadError::Compacted);
     }
+    // Which rows, from the index alone: else the bodies of the whole log would be read and sorted for each batch.
     // After a write, an object is what its next row says it was before that one, or what is stored now.
     let sql = "SELECT l.rv, l.ns, l.name, l.deleted, l.prev, coalesce(
             (SELECT n.prev FROM log n WHERE n.gr = l.gr AND n.ns = l.ns AND n.name = l.name AND n.rv > l.rv ORDER BY n.rv LIMIT 1),
             (SELECT o.body FROM obj o WHERE o.gr = l.gr AND o.ns = l.ns AND o.name = l.name), x'')
-        FROM log l WHERE l.rv > ?1 AND l.gr = ?2 ORDER BY l.rv LIMIT ?3";
+        FROM (SELECT rv FROM log WHERE gr = ?2 AND rv > ?1 ORDER BY rv LIMIT ?3) batch
+        CROSS JOIN log l ON l.rv = batch.rv ORDER BY batch.rv";
     let mut events: Vec<Arc<Event>> = Vec::new();
     tx.query(sql, &[seen.into(), (&**gr).into(), (limit as i64).into()], |row| {
         let rv = row.int(0)?;
