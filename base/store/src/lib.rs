@@ -3,6 +3,7 @@
 //! A write's way: `Store::write(closure)` -> queue -> writer thread -> one transaction for all that is queued, a
 //! SAVEPOINT each -> COMMIT (fsync) -> what the closures left with [`Tx::on_commit`], in commit order -> replies.
 //! So an acknowledged write is durable, and whoever publishes from `on_commit` publishes in commit order.
+//! Between groups the writer copies the write-ahead log into the database, so that both stay small.
 //! A read's way: `Store::read(closure)` -> a blocking thread with a connection of its own -> one snapshot.
 //!
 //! The backend is SQLite in WAL mode with `synchronous=FULL`. [`Tx`] hides it: PostgreSQL is to run the same closures.

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use purlin_store::Store;
 use purlin_testkit::memory_dir;
-use purlin_testkit::power::{Damage, Fault, PowerLoss};
+use purlin_testkit::power::{Damage, Event, Fault, PowerLoss};
 
 use crate::bench::{PART, check, write};
 
@@ -46,5 +46,46 @@ async fn a_disk_that_breaks_mid_commit_fails_the_group_and_nothing_else() {
             changes += if changes < 12 { 1 } else { 3 };
         }
         assert!(changes > 12, "{fault:?}: {changes}");
+    }
+}
+
+/// Writes one after the other, enough for a checkpoint, on a disk that breaks after so many changes and is mended at
+/// the first error; returns whether each change was one of the database file itself, which only checkpoints write.
+async fn write_through_checkpoints(changes: usize) -> Vec<bool> {
+    let (dir, disk) = (memory_dir().unwrap(), PowerLoss::new().unwrap());
+    let store = Store::open_with_vfs(&dir.path().join("db"), &[PART], disk.vfs_name()).unwrap();
+    let opened = disk.events().len();
+    disk.break_after(changes, Fault::Io);
+    let mut acknowledged = BTreeSet::new();
+    for id in 0..300 {
+        match write(&store, id, |_| {}).await {
+            Ok(_) => drop(acknowledged.insert(id)),
+            Err(_) => disk.mend(),
+        }
+    }
+    assert_eq!(acknowledged.len() < 300, changes < usize::MAX);
+    for damage in [Damage::Dropped, Damage::Torn(changes as u64)] {
+        let into = memory_dir().unwrap();
+        disk.lose_power(into.path(), damage).unwrap();
+        let what = format!("broken after {changes}, {damage:?}");
+        assert_eq!(check(&into.path().join("db"), &acknowledged, &what), acknowledged, "{what}");
+    }
+    let file = |event: &Event| match event {
+        Event::Write(path) | Event::Truncate(path) | Event::Sync(path) | Event::Delete(path) => {
+            Some(path.ends_with("db"))
+        }
+        Event::SyncDirectory(_) | Event::Acknowledged(_) => None,
+    };
+    disk.events()[opened..].iter().filter_map(file).collect()
+}
+
+#[tokio::test]
+async fn a_disk_that_breaks_in_a_checkpoint_loses_nothing() {
+    let changes = write_through_checkpoints(usize::MAX).await;
+    let first = changes.iter().position(|database| *database).expect("there was no checkpoint");
+    let length = changes[first..].iter().take_while(|database| **database).count();
+    // The checkpoint's first and last writes, and its sync, the last of its changes.
+    for at in [first - 1, first, first + length / 2, first + length - 2, first + length - 1, first + length] {
+        write_through_checkpoints(at).await;
     }
 }

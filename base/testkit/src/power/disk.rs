@@ -154,6 +154,14 @@ impl State {
         self.note(Event::Sync(path.to_owned()));
     }
 
+    /// A sync failed. As on Linux, what was written then counts as clean: it is still read from the page cache, but no
+    /// later sync brings it to the disk unless it is written again.
+    pub(super) fn fail_sync(&mut self, id: FileId) {
+        if let Some(file) = self.files.get_mut(id) {
+            file.pending.retain(|op| matches!(op, Op::Truncate(_)));
+        }
+    }
+
     pub(super) fn delete(&mut self, path: &Path) {
         self.entries.remove(path);
         self.note(Event::Delete(path.to_owned()));

@@ -161,6 +161,11 @@ fn a_file_is_not_there_before_its_directory_is_synced() {
     assert_eq!(names(&disk), [(path.clone(), b"one".to_vec())]);
     disk.sync_directory_of(&other);
     assert_eq!(names(&disk), [(path.clone(), b"\0\0two".to_vec())]);
+    // A sync that failed cannot be made up for by another one.
+    disk.write(again, &path, 2, b"TWO");
+    disk.fail_sync(again);
+    disk.sync(again, &path);
+    assert_eq!(names(&disk), [(path.clone(), b"\0\0two".to_vec())]);
     // What was there before is durable as it was.
     disk.open(&other, Some(b"old".to_vec()));
     assert_eq!(names(&disk).len(), 2);

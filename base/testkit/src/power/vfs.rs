@@ -197,6 +197,9 @@ unsafe extern "C" fn sync(file: *mut ffi::sqlite3_file, flags: c_int) -> c_int {
     // SAFETY: the file is open.
     unsafe {
         if hindered(file, Ask::Other).is_some() {
+            if let Some(own) = tracked(file) {
+                own.disk.lock().fail_sync(own.id);
+            }
             return ffi::SQLITE_IOERR_FSYNC;
         }
         let code = forward_sync(file, flags);
