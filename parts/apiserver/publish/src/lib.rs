@@ -6,7 +6,6 @@
 //!
 //! [`ResourceDef`]: purlin_apiserver_schema::ResourceDef
 
-mod age;
 mod definitions;
 mod discovery;
 mod downgrade;

@@ -4,10 +4,9 @@
 //! Column definitions are sent once: with a list, and with the first event of a watch.
 
 use jiff::Timestamp;
-use purlin_apiserver_schema::{Column, ColumnSource};
+use purlin_apiserver_schema::{Column, ColumnSource, human_duration};
 use serde_json::{Map, Value, json};
 
-use crate::age::human_duration;
 use crate::jsonpath::{self, JsonPath};
 
 /// The versions of meta.k8s.io that a client may ask for.

@@ -28,6 +28,7 @@ fn version(name: &str, schema: Schema) -> VersionDef {
         status: false,
         scale: None,
         selectable: Vec::new(),
+        subresources: Vec::new(),
     }
 }
 
