@@ -1,6 +1,8 @@
 //! A program that says in a line of JSON when it is ready, and that can be killed and started again.
 
 use std::ffi::OsString;
+use std::fs::File;
+use std::path::PathBuf;
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
@@ -18,13 +20,15 @@ pub struct Launch {
     program: OsString,
     arguments: Vec<OsString>,
     environment: Vec<(OsString, OsString)>,
+    directory: Option<PathBuf>,
+    errors: Option<PathBuf>,
 }
 
 impl Launch {
     /// Starts `program` with `arguments`.
     pub fn new<A: Into<OsString>>(program: impl Into<OsString>, arguments: impl IntoIterator<Item = A>) -> Self {
         let arguments = arguments.into_iter().map(Into::into).collect();
-        Launch { program: program.into(), arguments, environment: Vec::new() }
+        Launch { program: program.into(), arguments, environment: Vec::new(), directory: None, errors: None }
     }
 
     /// Sets a variable of its environment.
@@ -34,16 +38,34 @@ impl Launch {
         self
     }
 
+    /// Starts it in `directory` with nothing of this process's environment but `PATH`, and appends what it says on
+    /// standard error to the file `errors`.
+    #[must_use]
+    pub fn apart(mut self, directory: impl Into<PathBuf>, errors: impl Into<PathBuf>) -> Self {
+        self.directory = Some(directory.into());
+        self.errors = Some(errors.into());
+        self
+    }
+
+    fn command(&self) -> anyhow::Result<Command> {
+        let mut command = Command::new(&self.program);
+        command.args(&self.arguments);
+        if let Some(directory) = &self.directory {
+            command.current_dir(directory).env_clear().envs(std::env::var_os("PATH").map(|path| ("PATH", path)));
+        }
+        if let Some(errors) = &self.errors {
+            let file = File::options().create(true).append(true).open(errors);
+            command.stderr(file.with_context(|| format!("failed to open {}", errors.display()))?);
+        }
+        command.envs(self.environment.iter().map(|(name, value)| (name, value)));
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).kill_on_drop(true);
+        Ok(command)
+    }
+
     /// Starts it and waits for a line of JSON on its standard output, for `limit` at most.
     pub async fn start(&self, limit: Duration) -> anyhow::Result<Process> {
-        let mut child = Command::new(&self.program)
-            .args(&self.arguments)
-            .envs(self.environment.iter().map(|(name, value)| (name, value)))
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .kill_on_drop(true)
-            .spawn()
-            .with_context(|| format!("failed to start {:?}", self.program))?;
+        let child = self.command()?.spawn();
+        let mut child = child.with_context(|| format!("failed to start {:?}", self.program))?;
         let output = child.stdout.take().context("its output is not piped")?;
         let mut lines = BufReader::new(output).lines();
         let ready = async {
@@ -114,6 +136,16 @@ mod tests {
         let second = launch.start(PATIENCE).await.unwrap();
         assert_ne!(second.id(), Some(id));
         assert_eq!(second.terminate(PATIENCE).await.unwrap().signal(), Some(15));
+    }
+
+    #[tokio::test]
+    async fn a_program_apart_sees_its_own_directory_and_environment() {
+        let dir = crate::temp_dir().unwrap();
+        let errors = dir.path().join("errors");
+        let script = "echo oh no >&2; echo \"{\\\"at\\\": \\\"$PWD\\\", \\\"x\\\": \\\"$X$CARGO_PKG_NAME\\\"}\"; exec sleep 1000";
+        let process = shell(script).env("X", "y").apart(dir.path(), &errors).start(PATIENCE).await.unwrap();
+        assert_eq!(process.ready, serde_json::json!({ "at": dir.path(), "x": "y" }));
+        assert_eq!(std::fs::read_to_string(errors).unwrap(), "oh no\n");
     }
 
     #[tokio::test]
