@@ -25,6 +25,7 @@ impl Signals {
     }
 
     /// Waits for `drain`; ends the process at once at the next signal.
+    #[expect(clippy::disallowed_methods, reason = "who asks twice does not want the drain")]
     pub(crate) async fn unless_repeated(&mut self, drain: impl Future<Output = ()>) {
         tokio::select! {
             () = drain => {}
