@@ -4,4 +4,8 @@
 //! `kubectl/*.txt`, run by [`transcript`]; the Python client's script is `clients/everyday.py`. [`tidy`] needs no
 //! platform: it holds the repository to its own rules.
 
+mod http1;
+mod platform;
+mod promises;
 mod tidy;
+mod traffic;
