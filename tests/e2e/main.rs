@@ -5,7 +5,9 @@
 //! platform: it holds the repository to its own rules.
 
 mod http1;
+mod kubectl;
 mod platform;
 mod promises;
 mod tidy;
 mod traffic;
+mod transcript;
