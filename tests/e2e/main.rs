@@ -4,10 +4,13 @@
 //! `kubectl/*.txt`, run by [`transcript`]; the Python client's script is `clients/everyday.py`. [`tidy`] needs no
 //! platform: it holds the repository to its own rules.
 
+mod controller;
 mod http1;
+mod https;
 mod kubectl;
 mod platform;
 mod promises;
+mod python;
 mod tidy;
 mod traffic;
 mod transcript;
