@@ -4,7 +4,10 @@
 //! `kubectl/*.txt`, run by [`transcript`]; the Python client's script is `clients/everyday.py`. [`tidy`] needs no
 //! platform: it holds the repository to its own rules.
 
+mod bad_input;
 mod controller;
+mod durable;
+mod gateway_cases;
 mod http1;
 mod https;
 mod kubectl;
