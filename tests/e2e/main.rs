@@ -7,6 +7,7 @@
 mod bad_input;
 mod controller;
 mod durable;
+mod figures;
 mod gateway_cases;
 mod http1;
 mod https;
@@ -15,5 +16,6 @@ mod platform;
 mod promises;
 mod python;
 mod tidy;
+mod tour;
 mod traffic;
 mod transcript;
