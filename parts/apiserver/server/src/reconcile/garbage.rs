@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use futures::StreamExt as _;
 use parking_lot::Mutex;
+use purlin_apiserver_schema::Scope;
 use serde_json::Value;
 use tokio::sync::mpsc;
 
@@ -25,7 +26,7 @@ use crate::write::metadata;
 const WHO: &str = "generic-garbage-collector";
 /// Tasks under way at a time: enough to fill a group commit.
 const AT_A_TIME: usize = 64;
-const RETRY: Duration = Duration::from_secs(1);
+const RETRY: Duration = Duration::from_millis(250);
 
 /// Whether the event says something about ownership. Owners are told by their deletion.
 pub(super) fn concerns(event: &Event) -> bool {
@@ -84,6 +85,7 @@ async fn work(api: &Arc<Api>, graph: &Mutex<Graph>, tasks: BTreeSet<Task>) -> Ve
         match result {
             Ok(()) => None,
             Err(error) if error.reason == "NotFound" => None,
+            Err(error) if error.reason == "Conflict" => Some(task),
             Err(error) => {
                 tracing::warn!(?task, error = error.message, "garbage collection failed; tried again");
                 Some(task)
@@ -118,8 +120,7 @@ async fn verify(api: &Arc<Api>, key: &Key) -> ApiResult<()> {
         return Ok(());
     }
     if there == 0 {
-        let uid = metadata(&object, "uid").map(str::to_owned);
-        let options = DeleteOptions { uid, ..DeleteOptions::default() };
+        let options = just_this(&object, None);
         return writer(api, &served, WHO, "delete").delete(key, &options).await.map(drop);
     }
     disown(api, &served, key, &gone).await
@@ -131,10 +132,21 @@ async fn exists(api: &Arc<Api>, dependent: &Key, reference: &Value) -> ApiResult
     let group = text("apiVersion").split_once('/').map_or("", |(group, _)| group);
     let catalog = api.catalog.load_full();
     let Some(resource) = catalog.of_kind(group, text("kind")) else { return Ok(true) };
+    if dependent.ns.is_empty() && resource.def.scope == Scope::Namespaced {
+        // The reference names no namespace, so it cannot be resolved.
+        return Ok(true);
+    }
     let owner = Served { resource: Arc::clone(resource), index: resource.def.storage };
     let key = owner.key(Some(&dependent.ns).map(|ns| &**ns), text("name"));
     let stored = api.storage.get(&key).await?;
     Ok(stored.is_some_and(|stored| metadata(&owner.object(&stored.body), "uid") == Some(text("uid"))))
+}
+
+/// To delete this object as it was read, not one that came or changed since.
+fn just_this(object: &Value, propagation: Option<Propagation>) -> DeleteOptions {
+    let uid = metadata(object, "uid").map(str::to_owned);
+    let resource_version = metadata(object, "resourceVersion").map(str::to_owned);
+    DeleteOptions { uid, resource_version, propagation, dry_run: false }
 }
 
 /// Takes owner references off an object.
@@ -160,24 +172,52 @@ async fn foreground(api: &Arc<Api>, graph: &Mutex<Graph>, key: &Key) -> ApiResul
     let Some((served, owner)) = read(api, key).await? else { return Ok(()) };
     let uid = metadata(&owner, "uid").unwrap_or_default();
     let dependents = graph.lock().dependents(uid);
-    let mut blocked = false;
-    for dependent in dependents {
-        let Some((theirs, object)) = read(api, &dependent).await? else { continue };
-        let Some(reference) = references(&object).find(|r| r["uid"] == uid) else { continue };
-        blocked |= reference["blockOwnerDeletion"] == true;
-        if super::is_terminating(&object) {
-            continue;
-        }
-        let waits = graph.lock().should_wait(metadata(&object, "uid").unwrap_or_default());
-        let propagation = Some(if waits { Propagation::Foreground } else { Propagation::Background });
-        let options = DeleteOptions { propagation, ..DeleteOptions::default() };
-        match writer(api, &theirs, WHO, "delete").delete(&dependent, &options).await {
-            Err(ApiError { reason: "NotFound", .. }) | Ok(_) => {}
-            Err(error) => return Err(error),
-        }
-    }
+    let each = dependents.into_iter().map(|dependent| fell(api, graph, dependent, uid));
+    let done: Vec<ApiResult<bool>> = futures::stream::iter(each).buffer_unordered(AT_A_TIME).collect().await;
+    let blocked = done.into_iter().collect::<ApiResult<Vec<bool>>>()?.contains(&true);
     // Each dependent that goes brings this task back.
     if blocked { Ok(()) } else { release(api, &served, key, FOREGROUND).await }
+}
+
+/// Deletes what `uid` owns, or only takes it from it where somebody else owns it too; whether it blocks its owner.
+async fn fell(api: &Arc<Api>, graph: &Mutex<Graph>, key: Key, uid: &str) -> ApiResult<bool> {
+    let Some((served, object)) = read(api, &key).await? else { return Ok(false) };
+    let Some(reference) = references(&object).find(|r| r["uid"] == uid) else { return Ok(false) };
+    let blocks = reference["blockOwnerDeletion"] == true;
+    if super::is_terminating(&object) {
+        return Ok(blocks);
+    }
+    if has_other_owner(api, graph, &key, &object, uid).await? {
+        return gone_is_fine(disown(api, &served, &key, &[uid.to_owned()]).await).map(|()| false);
+    }
+    let waits = graph.lock().should_wait(metadata(&object, "uid").unwrap_or_default());
+    let propagation = Some(if waits { Propagation::Foreground } else { Propagation::Background });
+    let deleted = writer(api, &served, WHO, "delete").delete(&key, &just_this(&object, propagation)).await;
+    gone_is_fine(deleted.map(drop)).map(|()| blocks)
+}
+
+fn gone_is_fine(result: ApiResult<()>) -> ApiResult<()> {
+    match result {
+        Err(ApiError { reason: "NotFound", .. }) => Ok(()),
+        other => other,
+    }
+}
+
+/// Whether something else owns the object that is there and does not itself wait for it to go.
+async fn has_other_owner(
+    api: &Arc<Api>,
+    graph: &Mutex<Graph>,
+    key: &Key,
+    object: &Value,
+    uid: &str,
+) -> ApiResult<bool> {
+    for reference in references(object).filter(|r| r["uid"] != uid) {
+        let waits = graph.lock().is_waiting(reference["uid"].as_str().unwrap_or_default());
+        if !waits && exists(api, key, reference).await? {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 /// Leaves what the object owns without it, and lets it go.
@@ -185,13 +225,13 @@ async fn orphan(api: &Arc<Api>, graph: &Mutex<Graph>, key: &Key) -> ApiResult<()
     let Some((served, owner)) = read(api, key).await? else { return Ok(()) };
     let uid = metadata(&owner, "uid").unwrap_or_default().to_owned();
     let dependents = graph.lock().dependents(&uid);
-    for dependent in dependents {
-        let Some(theirs) = api.catalog.load().stored(&dependent.gr) else { continue };
-        match disown(api, &theirs, &dependent, std::slice::from_ref(&uid)).await {
-            Err(ApiError { reason: "NotFound", .. }) | Ok(()) => {}
-            Err(error) => return Err(error),
-        }
-    }
+    let uids = std::slice::from_ref(&uid);
+    let each = dependents.into_iter().map(|dependent| async move {
+        let Some(theirs) = api.catalog.load().stored(&dependent.gr) else { return Ok(()) };
+        gone_is_fine(disown(api, &theirs, &dependent, uids).await)
+    });
+    let done: Vec<ApiResult<()>> = futures::stream::iter(each).buffer_unordered(AT_A_TIME).collect().await;
+    done.into_iter().collect::<ApiResult<()>>()?;
     release(api, &served, key, ORPHAN).await
 }
 

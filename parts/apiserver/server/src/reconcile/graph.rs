@@ -29,8 +29,8 @@ type Uid = Arc<str>;
 /// The index.
 #[derive(Default)]
 pub(super) struct Graph {
-    /// The owners of each object that has some.
-    owners: HashMap<Key, Vec<Uid>>,
+    /// The owners of each object that has some, and whether it blocks their deletion.
+    owners: HashMap<Key, Vec<(Uid, bool)>>,
     dependents: HashMap<Uid, BTreeSet<Key>>,
     /// Objects that wait for those that they own.
     waiting: HashMap<Uid, Key>,
@@ -44,23 +44,26 @@ impl Graph {
 
     fn written(&mut self, key: &Key, object: &Value) -> Vec<Task> {
         let mut tasks = Vec::new();
-        let owners: Vec<Uid> = references(object).filter_map(|r| r["uid"].as_str().map(Into::into)).collect();
+        let owner = |r: &Value| Some((r["uid"].as_str()?.into(), r["blockOwnerDeletion"] == true));
+        let owners: Vec<(Uid, bool)> = references(object).filter_map(owner).collect();
         if self.owners.get(key).map_or(!owners.is_empty(), |before| *before != owners) {
-            self.set_owners(key, owners.clone());
+            // An owner may have waited for just this one.
+            tasks.extend(self.waiting_owners(key));
             if !owners.is_empty() {
                 tasks.push(Task::Verify(key.clone()));
             }
+            self.set_owners(key, owners);
         }
         if !super::is_terminating(object) {
             return tasks;
         }
+        let uid = object["metadata"]["uid"].as_str().unwrap_or_default();
+        self.waiting.remove(uid);
         let held =
             |name: &str| object["metadata"]["finalizers"].as_array().is_some_and(|list| list.iter().any(|f| f == name));
         if held(ORPHAN) {
             tasks.push(Task::Orphan(key.clone()));
-        } else if held(FOREGROUND)
-            && let Some(uid) = object["metadata"]["uid"].as_str()
-        {
+        } else if held(FOREGROUND) {
             self.waiting.insert(uid.into(), key.clone());
             tasks.push(Task::Foreground(key.clone()));
         }
@@ -70,15 +73,20 @@ impl Graph {
     fn deleted(&mut self, key: &Key, object: &Value) -> Vec<Task> {
         let uid = object["metadata"]["uid"].as_str().unwrap_or_default();
         self.waiting.remove(uid);
-        let owners = self.owners.get(key).cloned().unwrap_or_default();
+        let waiting = self.waiting_owners(key);
         self.set_owners(key, Vec::new());
-        let waiting = owners.iter().filter_map(|owner| self.waiting.get(owner)).cloned().map(Task::Foreground);
         let left = self.dependents(uid).into_iter().map(Task::Verify);
         left.chain(waiting).collect()
     }
 
-    fn set_owners(&mut self, key: &Key, owners: Vec<Uid>) {
-        for owner in self.owners.remove(key).unwrap_or_default() {
+    /// To look at the owners that wait for this object.
+    fn waiting_owners(&self, key: &Key) -> Vec<Task> {
+        let owners = self.owners.get(key).into_iter().flatten();
+        owners.filter_map(|(owner, _)| self.waiting.get(owner)).cloned().map(Task::Foreground).collect()
+    }
+
+    fn set_owners(&mut self, key: &Key, owners: Vec<(Uid, bool)>) {
+        for (owner, _) in self.owners.remove(key).unwrap_or_default() {
             if let Some(dependents) = self.dependents.get_mut(&owner) {
                 dependents.remove(key);
                 if dependents.is_empty() {
@@ -86,7 +94,7 @@ impl Graph {
                 }
             }
         }
-        for owner in &owners {
+        for (owner, _) in &owners {
             self.dependents.entry(Arc::clone(owner)).or_default().insert(key.clone());
         }
         if !owners.is_empty() {
@@ -97,6 +105,11 @@ impl Graph {
     /// The objects that name `uid` as an owner.
     pub(super) fn dependents(&self, uid: &str) -> Vec<Key> {
         self.dependents.get(uid).into_iter().flatten().cloned().collect()
+    }
+
+    /// Whether the object of this uid waits for those that it owns.
+    pub(super) fn is_waiting(&self, uid: &str) -> bool {
+        self.waiting.contains_key(uid)
     }
 
     /// Whether something owned by `uid` would itself have to wait for objects that wait for nothing yet: in a circle,
@@ -151,6 +164,18 @@ mod tests {
         let gone = graph.observe(&key("b"), EventKind::Deleted, &object("B", &["A"], &[]));
         assert_eq!(gone, [Task::Foreground(key("a"))]);
         graph.observe(&key("a"), EventKind::Deleted, &marked);
+        assert!(graph.waiting.is_empty());
+    }
+
+    #[test]
+    fn a_waiting_owner_is_looked_at_when_a_dependent_leaves_it() {
+        let mut graph = Graph::default();
+        graph.observe(&key("b"), EventKind::Added, &object("B", &["A"], &[]));
+        graph.observe(&key("a"), EventKind::Modified, &object("A", &[], &[FOREGROUND]));
+        let left = graph.observe(&key("b"), EventKind::Modified, &object("B", &[], &[]));
+        assert_eq!(left, [Task::Foreground(key("a"))]);
+        // Whoever no longer has the finalizer waits for nothing.
+        graph.observe(&key("a"), EventKind::Modified, &object("A", &[], &["x/y"]));
         assert!(graph.waiting.is_empty());
     }
 
