@@ -5,7 +5,6 @@
 
 use std::sync::Arc;
 
-use anyhow::Context as _;
 use http::StatusCode;
 use purlin_resource::names::NAMESPACE;
 use serde_json::{Value, json};
@@ -66,10 +65,15 @@ fn part_bindings() -> Vec<Value> {
 async fn ensure(api: &Arc<Api>, objects: Vec<Value>) -> anyhow::Result<()> {
     let each = objects.into_iter().map(|object| async move {
         let what = format!("{} {}", object["kind"], object["metadata"]["name"]);
-        one(api, object)
-            .await
-            .map_err(|e| anyhow::anyhow!(e.message))
-            .with_context(|| format!("failed to create {what}"))
+        match one(api, object).await {
+            Ok(()) => Ok(()),
+            // One object that somebody's own stands in the way of does not keep the API from serving.
+            Err(error) if error.code.is_client_error() => {
+                tracing::error!(what, error = error.message, "failed to create an object of the installation");
+                Ok(())
+            }
+            Err(error) => Err(anyhow::anyhow!("failed to create {what}: {}", error.message)),
+        }
     });
     futures::future::try_join_all(each).await.map(drop)
 }

@@ -3,6 +3,9 @@
 //! Whether its names are free is decided in the write itself, so the definition is Established in the answer to
 //! it; the catalog changes when the write is published, before it is acknowledged.
 
+use std::sync::Arc;
+
+use parking_lot::Mutex;
 use purlin_apiserver_schema::{Origin, ResourceDef, definition, definition_update};
 use serde_json::{Value, json};
 
@@ -14,12 +17,40 @@ use crate::write::{Writer, metadata};
 /// Holds a definition until its objects are gone.
 pub(crate) const CLEANUP: &str = "customresourcecleanup.apiextensions.k8s.io";
 
+/// Definitions that are about to be stored: two at a time must not both be given the same names.
+#[derive(Default)]
+pub(crate) struct PendingNames(Mutex<Vec<Arc<ResourceDef>>>);
+
+/// The names of a definition, set aside until this is dropped.
+pub(crate) struct Names {
+    pending: Arc<PendingNames>,
+    def: Arc<ResourceDef>,
+}
+
+impl Drop for Names {
+    fn drop(&mut self) {
+        self.pending.0.lock().retain(|def| !Arc::ptr_eq(def, &self.def));
+    }
+}
+
 /// Checks the definition and writes the status that follows from it.
-pub(super) fn prepare(writer: &Writer, new: &mut Value, old: Option<&Value>) -> ApiResult<()> {
+pub(super) fn prepare(writer: &Writer, new: &mut Value, old: Option<&Value>) -> ApiResult<Option<Names>> {
+    if new.get("status").is_some_and(|status| !status.is_object()) {
+        // The validation says so.
+        return Ok(None);
+    }
     let name = metadata(new, "name").unwrap_or_default().to_owned();
     let checked = old.map_or_else(|| definition(new), |old| definition_update(new, old));
     let def = checked.map_err(|errors| ApiError::invalid(writer.served.def(), &name, &errors))?;
-    let taken = taken(writer, &name, &def);
+    let def = Arc::new(def);
+    let pending = &writer.api.pending_names;
+    let taken = {
+        let mut pending = pending.0.lock();
+        let taken = taken(writer, &name, &def, &pending);
+        pending.push(Arc::clone(&def));
+        taken
+    };
+    let reserved = Names { pending: Arc::clone(pending), def };
     let names = taken
         .as_deref()
         .map_or(condition(writer, new, "NamesAccepted", true, "NoConflicts", "no conflicts found"), |why| {
@@ -36,7 +67,7 @@ pub(super) fn prepare(writer: &Writer, new: &mut Value, old: Option<&Value>) -> 
     new["status"]["conditions"] = conditions.into();
     new["status"]["acceptedNames"] =
         if taken.is_none() { new["spec"]["names"].clone() } else { json!({"plural": "", "kind": ""}) };
-    Ok(())
+    Ok(Some(reserved))
 }
 
 /// A condition; its time is kept where its status is.
@@ -49,11 +80,12 @@ fn condition(writer: &Writer, crd: &Value, ty: &str, holds: bool, reason: &str, 
 }
 
 /// Which of the names another resource of the group has.
-fn taken(writer: &Writer, name: &str, def: &ResourceDef) -> Option<String> {
+fn taken(writer: &Writer, name: &str, def: &ResourceDef, pending: &[Arc<ResourceDef>]) -> Option<String> {
     let catalog = writer.api.catalog.load();
-    let mut others = catalog.resources().filter(|r| r.def.group == def.group && r.def.key() != name);
+    let served = catalog.resources().map(|resource| &resource.def);
+    let mut others = served.chain(pending).filter(|other| other.group == def.group && other.key() != name);
     others.find_map(|other| {
-        let (theirs, ours) = (&other.def.names, &def.names);
+        let (theirs, ours) = (&other.names, &def.names);
         let mut known: Vec<&str> = vec![&theirs.plural, &theirs.singular];
         known.extend(theirs.short_names.iter().map(String::as_str));
         let mut wanted: Vec<&str> = vec![&ours.plural, &ours.singular];
@@ -92,7 +124,10 @@ pub(crate) fn observe(api: &Api, event: &Event) {
         return;
     }
     match (event.kind, served(event.object())) {
-        (EventKind::Added | EventKind::Modified, Some(def)) => api.change_catalog(|c| c.with(name, def.clone())),
+        (EventKind::Added | EventKind::Modified, Some(def)) => {
+            let since = (!same("spec")).then_some(event.rv);
+            api.change_catalog(|catalog| catalog.with(name, def.clone(), since));
+        }
         _ => api.change_catalog(|catalog| catalog.without(name)),
     }
 }

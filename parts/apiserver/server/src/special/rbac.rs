@@ -7,9 +7,10 @@ use serde_json::Value;
 use crate::error::{ApiError, ApiResult};
 use crate::write::{Writer, metadata};
 
-pub(super) fn prepare(writer: &Writer, new: &Value) -> ApiResult<()> {
+pub(super) fn prepare(writer: &Writer, new: &Value, old: Option<&Value>) -> ApiResult<()> {
     let principal = &writer.caller.principal;
-    if principal.is_in(MASTERS) {
+    // What only lets the object be collected as garbage grants nothing.
+    if principal.is_in(MASTERS) || old.is_some_and(|old| granting(old) == granting(new)) {
         return Ok(());
     }
     let def = writer.served.def();
@@ -36,9 +37,35 @@ pub(super) fn prepare(writer: &Writer, new: &Value) -> ApiResult<()> {
         if rules.authorize(principal, &Attributes { verb: "escalate", target }).is_allowed() {
             return Ok(());
         }
-        Vec::<PolicyRule>::deserialize(&new["rules"]).unwrap_or_default()
+        let mut rules = Vec::<PolicyRule>::deserialize(&new["rules"]).unwrap_or_default();
+        // An aggregated role gathers whatever others put in its way: only who may do all may have or touch one.
+        let aggregates = |role: &Value| role.get("aggregationRule").is_some_and(|rule| !rule.is_null());
+        if aggregates(new) || old.is_some_and(aggregates) {
+            rules.extend(everything());
+        }
+        rules
     };
     rules
         .confirm_no_escalation(principal, namespace, &granted)
         .map_err(|why| ApiError::forbidden(plural, &def.group, name, &why))
+}
+
+/// All of an RBAC object but what concerns garbage collection.
+fn granting(object: &Value) -> Value {
+    let mut object = object.clone();
+    if let Some(metadata) = object.get_mut("metadata").and_then(Value::as_object_mut) {
+        for field in ["ownerReferences", "finalizers", "managedFields"] {
+            metadata.shift_remove(field);
+        }
+    }
+    object
+}
+
+/// Rules that allow everything.
+fn everything() -> [PolicyRule; 2] {
+    let all = || vec!["*".to_owned()];
+    [
+        PolicyRule { verbs: all(), api_groups: all(), resources: all(), ..PolicyRule::default() },
+        PolicyRule { verbs: all(), non_resource_urls: all(), ..PolicyRule::default() },
+    ]
 }

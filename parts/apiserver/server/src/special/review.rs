@@ -73,7 +73,10 @@ async fn token(call: &Call, spec: &Value) -> Value {
     let asked: Vec<&str> = spec["audiences"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
     let audiences = if asked.is_empty() { vec![issuer] } else { asked };
     match authenticate::bearer(&call.api, token, &audiences).await {
-        Ok(principal) => json!({"authenticated": true, "user": user_info(&principal), "audiences": audiences}),
+        Ok(claims) => {
+            let both: Vec<&str> = audiences.into_iter().filter(|asked| claims.aud.iter().any(|a| a == asked)).collect();
+            json!({"authenticated": true, "user": user_info(&claims.principal()), "audiences": both})
+        }
         Err(_) => json!({"authenticated": false, "user": {}, "error": "the token is not valid for this API server"}),
     }
 }
