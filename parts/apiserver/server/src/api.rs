@@ -7,6 +7,7 @@
 use std::collections::HashSet;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
@@ -14,12 +15,14 @@ use futures::FutureExt;
 use futures::future::BoxFuture;
 use http::{Request, Response, StatusCode};
 use parking_lot::RwLock;
+use purlin_apiserver_schema::{FieldSelector, path_segment};
 use purlin_auth::Caller;
 use purlin_auth::rbac::{Attributes, Decision, Rules, Target};
 use purlin_auth::token::TokenSigner;
 use purlin_resource::{ApiBody, InProcessApi};
 use purlin_role::Clock;
 use purlin_telemetry::metrics::{Counter, Histogram, counter, histogram};
+use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio_util::sync::CancellationToken;
 
 use crate::catalog::Catalog;
@@ -27,12 +30,16 @@ use crate::content::{self, Form};
 use crate::error::{ApiError, ApiResult};
 use crate::options::Options;
 use crate::request::{self, RequestInfo, ResourceRequest, Verb};
+use crate::special::crd::PendingNames;
 use crate::special::service::Addresses;
 use crate::storage::Storage;
 use crate::{authenticate, paths, verbs};
 
 /// How long a request that is no watch may take.
 const TIME_LIMIT: Duration = Duration::from_secs(60);
+
+/// Reads and writes that are in flight at most.
+pub(crate) const ROOM: [usize; 2] = [400, 200];
 
 /// What all requests share.
 pub(crate) struct Api {
@@ -43,6 +50,8 @@ pub(crate) struct Api {
     pub(crate) rbac: RwLock<Rules>,
     /// Cluster IPs that are taken.
     pub(crate) addresses: Arc<Addresses>,
+    /// Names of definitions that are being written.
+    pub(crate) pending_names: Arc<PendingNames>,
     /// Namespaces that are being deleted: nothing new comes into them.
     pub(crate) terminating: RwLock<HashSet<Arc<str>>>,
     pub(crate) tokens: TokenSigner,
@@ -52,6 +61,10 @@ pub(crate) struct Api {
     /// Ends watches.
     pub(crate) shutdown: CancellationToken,
     pub(crate) metrics: Metrics,
+    /// Room for requests in flight: reads, and writes. Watches need none.
+    pub(crate) room: [Semaphore; 2],
+    /// The role has ended: its hub tells nobody any more, so nothing may be written through it.
+    pub(crate) retired: AtomicBool,
 }
 
 /// Handles that requests touch.
@@ -60,6 +73,7 @@ pub(crate) struct Metrics {
     refused: Counter,
     denied: Counter,
     panics: Counter,
+    shed: Counter,
 }
 
 impl Metrics {
@@ -83,6 +97,7 @@ impl Metrics {
             refused: counter("purlin_apiserver_refused_total", "Requests answered with an error status.", &[]),
             denied: counter("purlin_apiserver_denied_total", "Requests that RBAC denied.", &[]),
             panics: counter("purlin_apiserver_panics_total", "Requests whose handler panicked.", &[]),
+            shed: counter("purlin_apiserver_shed_total", "Requests refused since too many were in flight.", &[]),
         }
     }
 
@@ -134,7 +149,7 @@ impl Api {
 
     async fn route(self: Arc<Self>, mut request: Request<ApiBody>) -> ApiResult<Response<ApiBody>> {
         let caller = authenticate::caller(&self, &mut request).await?;
-        let options = Options::parse(request.uri().query().unwrap_or_default())?;
+        let options = Options::parse(request.method(), request.uri().query().unwrap_or_default())?;
         let path = percent_encoding::percent_decode_str(request.uri().path()).decode_utf8();
         let path = path.map_err(|_| ApiError::bad_request("the path is not UTF-8"))?.into_owned();
         let info = request::parse(request.method(), &path, options.watch).ok_or_else(ApiError::method_not_allowed)?;
@@ -142,15 +157,15 @@ impl Api {
             RequestInfo::Path => {
                 let verb = request.method().as_str().to_ascii_lowercase();
                 self.authorize(&caller, &Attributes { verb: &verb, target: Target::Path(&path) })?;
-                paths::answer(&self, &path, &request)
+                paths::answer(&self, &path, &request.into_parts().0).await
             }
             RequestInfo::Resource(resource) => {
-                self.authorize(&caller, &attributes(&resource))?;
+                self.authorize(&caller, &attributes(&resource, named(&resource, &options).as_deref()))?;
+                let _in_flight = self.admit(resource.verb)?;
                 let started = std::time::Instant::now();
                 let verb = resource.verb;
-                let api = Arc::clone(&self);
                 let call = Call {
-                    api: self,
+                    api: Arc::clone(&self),
                     caller: Arc::new(caller),
                     request: resource,
                     options,
@@ -159,10 +174,24 @@ impl Api {
                     media_type: content::media_type(request.headers()),
                 };
                 let answer = tokio::time::timeout(TIME_LIMIT, verbs::answer(call, request.into_body())).await;
-                api.metrics.record(verb, started.elapsed());
+                self.metrics.record(verb, started.elapsed());
                 answer.map_err(|_| ApiError::timeout())?
             }
         }
+    }
+
+    /// Room for one more request, held as long as the answer is; 429 where there is none.
+    fn admit(&self, verb: Verb) -> ApiResult<Option<SemaphorePermit<'_>>> {
+        let [reads, writes] = &self.room;
+        let room = match verb {
+            Verb::Watch => return Ok(None),
+            Verb::Get | Verb::List => reads,
+            _ => writes,
+        };
+        room.try_acquire().map(Some).map_err(|_| {
+            self.metrics.shed.inc();
+            ApiError::too_many_requests()
+        })
     }
 
     /// 403 unless the rules allow it.
@@ -194,13 +223,22 @@ impl Api {
     }
 }
 
-fn attributes(request: &ResourceRequest) -> Attributes<'_> {
+/// The one name that a list or watch can yield by its field selector: roles may be bound to names.
+fn named(request: &ResourceRequest, options: &Options) -> Option<String> {
+    if !matches!(request.verb, Verb::List | Verb::Watch) || options.field_selector.is_empty() {
+        return None;
+    }
+    let fields = FieldSelector::parse(&options.field_selector).ok()?;
+    fields.exact("metadata.name").filter(|name| path_segment(name, false).is_empty()).map(str::to_owned)
+}
+
+fn attributes<'a>(request: &'a ResourceRequest, named: Option<&'a str>) -> Attributes<'a> {
     let target = Target::Resource {
         group: &request.group,
         resource: &request.resource,
         subresource: request.subresource.as_deref().unwrap_or_default(),
         namespace: request.namespace.as_deref().unwrap_or_default(),
-        name: request.name.as_deref().unwrap_or_default(),
+        name: request.name.as_deref().or(named).unwrap_or_default(),
     };
     Attributes { verb: request.verb.as_str(), target }
 }

@@ -8,21 +8,26 @@ use std::sync::{Arc, OnceLock};
 
 use purlin_apiserver_schema::{CelProgram, Origin, ResourceDef, VersionDef, compile_rules};
 
+use crate::paths::Documents;
+
 /// One served resource.
 #[derive(Debug)]
 pub(crate) struct Resource {
     pub(crate) def: Arc<ResourceDef>,
     /// `plural.group`: under which name objects are stored.
     pub(crate) gr: Arc<str>,
+    /// Objects that were written before this revision may lack defaults of the definition, or have fields that it
+    /// no longer knows; 0 where that cannot be.
+    pub(crate) since: i64,
     /// Compiled CEL rules of each version; compiled when the first object needs them.
     programs: Vec<OnceLock<Arc<CelProgram>>>,
 }
 
 impl Resource {
-    pub(crate) fn new(def: ResourceDef) -> Resource {
+    fn new(def: ResourceDef, since: i64) -> Resource {
         let gr = def.strategy.alias.map_or_else(|| def.key(), |alias| alias.resource.to_owned()).into();
         let programs = def.versions.iter().map(|_| OnceLock::new()).collect();
-        Resource { def: Arc::new(def), gr, programs }
+        Resource { def: Arc::new(def), gr, since, programs }
     }
 
     pub(crate) fn is_custom(&self) -> bool {
@@ -60,9 +65,6 @@ impl Served {
     }
 }
 
-/// A rendered document and its entity tag.
-pub(crate) type Document = (Arc<[u8]>, String);
-
 /// All resources, and a cache for what is published of them.
 pub(crate) struct Catalog {
     built_in: Arc<Vec<Arc<Resource>>>,
@@ -74,14 +76,14 @@ pub(crate) struct Catalog {
     published: Vec<Arc<ResourceDef>>,
     /// By (group, version, plural).
     served: HashMap<(String, String, String), Served>,
-    /// Documents by path, rendered when first asked for.
-    pub(crate) documents: parking_lot::Mutex<HashMap<String, Document>>,
+    /// What was rendered of it.
+    pub(crate) documents: Documents,
 }
 
 impl Catalog {
     pub(crate) fn new(built_in: Vec<ResourceDef>, reviews: Vec<ResourceDef>) -> Catalog {
         let shared =
-            |defs: Vec<ResourceDef>| Arc::new(defs.into_iter().map(|def| Arc::new(Resource::new(def))).collect());
+            |defs: Vec<ResourceDef>| Arc::new(defs.into_iter().map(|def| Arc::new(Resource::new(def, 0))).collect());
         Catalog::of(shared(built_in), shared(reviews), BTreeMap::new())
     }
 
@@ -99,13 +101,15 @@ impl Catalog {
         }
         let all = built_in.iter().chain(reviews.iter()).chain(custom.values());
         let published = all.map(|resource| Arc::clone(&resource.def)).collect();
-        Catalog { built_in, reviews, custom, served, published, documents: parking_lot::Mutex::default() }
+        Catalog { built_in, reviews, custom, served, published, documents: Documents::default() }
     }
 
-    /// The catalog with this custom resource in place of what the definition `name` gave before.
-    pub(crate) fn with(&self, name: &str, def: ResourceDef) -> Catalog {
+    /// The catalog with this custom resource in place of what the definition `name` gave before; `since` is the
+    /// revision of its spec, None where that is the one that is served already.
+    pub(crate) fn with(&self, name: &str, def: ResourceDef, since: Option<i64>) -> Catalog {
         let mut custom = self.custom.clone();
-        custom.insert(name.to_owned(), Arc::new(Resource::new(def)));
+        let since = since.or_else(|| custom.get(name).map(|served| served.since)).unwrap_or(i64::MAX);
+        custom.insert(name.to_owned(), Arc::new(Resource::new(def, since)));
         Catalog::of(Arc::clone(&self.built_in), Arc::clone(&self.reviews), custom)
     }
 

@@ -6,6 +6,7 @@
 
 use futures::StreamExt as _;
 use http::{Response, StatusCode};
+use purlin_apiserver_schema::FieldError;
 use purlin_resource::ApiBody;
 use serde_json::{Value, json};
 
@@ -17,7 +18,7 @@ use crate::options;
 use crate::read::{self, read_error};
 use crate::select::Selection;
 use crate::special::crd;
-use crate::storage::{Change, CommitError, Draft, Key, PageQuery, Stored};
+use crate::storage::{Change, CommitError, Key, PageQuery, Stored};
 use crate::write::{Writer, details, is_finished};
 
 /// `DeleteOptions` (meta/v1), of the body and the query.
@@ -47,6 +48,9 @@ pub(crate) struct Deleted {
     pub(crate) gone: bool,
 }
 
+/// Namespaces that nothing works without.
+const IMMORTAL: [&str; 3] = ["default", "kube-public", "kube-system"];
+
 const FOREGROUND: &str = "foregroundDeletion";
 const ORPHAN: &str = "orphan";
 
@@ -55,27 +59,30 @@ fn delete_options(call: &Call, body: &[u8]) -> ApiResult<DeleteOptions> {
     if !given.is_object() {
         return Err(ApiError::bad_request("the body is not a DeleteOptions object"));
     }
+    if given["kind"].as_str().is_some_and(|kind| !matches!(kind, "" | "DeleteOptions")) {
+        return Err(ApiError::bad_request(format!("the body is a {}, not a DeleteOptions object", given["kind"])));
+    }
+    let invalid = |error: FieldError| ApiError::invalid_options("DeleteOptions", &[error]);
     let text = |v: &Value| v.as_str().filter(|s| !s.is_empty()).map(str::to_owned);
     let policy = text(&given["propagationPolicy"]).or_else(|| call.options.propagation.clone());
     let orphan = given["orphanDependents"].as_bool().or(call.options.orphan_dependents);
     let propagation = match (policy.as_deref(), orphan) {
         (Some(_), Some(_)) => {
-            return Err(ApiError::bad_request(
-                "propagationPolicy: orphanDependents and deletionPropagation cannot be both set",
-            ));
+            let why = "orphanDependents and deletionPropagation cannot be both set";
+            let given = policy.as_deref().unwrap_or_default();
+            return Err(invalid(FieldError::invalid("propagationPolicy", given.into(), why)));
         }
         (Some("Orphan"), None) | (None, Some(true)) => Some(Propagation::Orphan),
         (Some("Background"), None) | (None, Some(false)) => Some(Propagation::Background),
         (Some("Foreground"), None) => Some(Propagation::Foreground),
         (Some(other), None) => {
-            return Err(ApiError::bad_request(format!(
-                "propagationPolicy: Unsupported value: {other:?}: supported values: \"Background\", \"Foreground\", \"Orphan\""
-            )));
+            let known = "\"Background\", \"Foreground\", \"Orphan\"";
+            return Err(invalid(options::unsupported("propagationPolicy", other, known)));
         }
         (None, None) => None,
     };
     let dry_run = given["dryRun"].as_array().into_iter().flatten().filter_map(Value::as_str);
-    let dry_run = dry_run.map(options::dry_run).collect::<ApiResult<Vec<bool>>>()?.contains(&true);
+    let dry_run = dry_run.map(options::dry_run).collect::<Result<Vec<bool>, _>>().map_err(invalid)?.contains(&true);
     Ok(DeleteOptions {
         uid: text(&given["preconditions"]["uid"]),
         resource_version: text(&given["preconditions"]["resourceVersion"]),
@@ -87,6 +94,9 @@ fn delete_options(call: &Call, body: &[u8]) -> ApiResult<DeleteOptions> {
 pub(crate) async fn one(call: &Call, served: &Served, body: &[u8]) -> ApiResult<Response<ApiBody>> {
     let options = delete_options(call, body)?;
     let key = served.key(call.request.namespace.as_deref(), call.request.name.as_deref().unwrap_or_default());
+    if &*key.gr == "namespaces" && IMMORTAL.contains(&&*key.name) {
+        return Err(ApiError::forbidden("namespaces", "", &key.name, "this namespace may not be deleted"));
+    }
     let deleted = call.writer(served)?.delete(&key, &options).await?;
     if !deleted.gone {
         return Ok(read::one(call, served, StatusCode::OK, &deleted.stored.body));
@@ -141,9 +151,10 @@ impl Writer {
             self.mark(&mut new, options);
             let gone = is_finished(&new);
             if options.dry_run || (!gone && new == old) {
-                return Ok(Deleted { stored, gone: gone && options.dry_run });
+                let stored = Stored { body: self.preview(&new), ..stored };
+                return Ok(Deleted { stored, gone });
             }
-            let change = if gone { Change::Delete(stored.rv) } else { Change::Replace(stored.rv, Draft::new(&new)) };
+            let change = if gone { Change::Delete(stored.rv) } else { Change::Replace(stored.rv, self.draft(&new)?) };
             match self.try_commit(key.clone(), change).await {
                 Ok(stored) => return Ok(Deleted { stored, gone }),
                 Err(CommitError::Changed) => {}
@@ -168,7 +179,6 @@ impl Writer {
     /// Sets what holds the object, and that it is being deleted.
     fn mark(&self, object: &mut Value, options: &DeleteOptions) {
         let gr = &*self.served.resource.gr;
-        let now = self.api.now();
         let Some(metadata) = object["metadata"].as_object_mut() else { return };
         let given = metadata.get("finalizers").and_then(Value::as_array);
         let mut finalizers: Vec<Value> = given.cloned().unwrap_or_default();
@@ -182,13 +192,16 @@ impl Writer {
                 .filter_map(Value::as_str)
                 .find_map(|f| [ORPHAN, FOREGROUND].into_iter().find(|w| *w == f)),
         };
-        if fresh {
+        // A later delete may still ask for another propagation.
+        if fresh || options.propagation.is_some() {
             finalizers.retain(|f| f != ORPHAN && f != FOREGROUND);
             finalizers.extend(wanted.map(Value::from));
+        }
+        if fresh {
             if gr == "customresourcedefinitions.apiextensions.k8s.io" && !finalizers.iter().any(|f| f == crd::CLEANUP) {
                 finalizers.push(crd::CLEANUP.into());
             }
-            metadata.insert("deletionTimestamp".to_owned(), now.into());
+            metadata.insert("deletionTimestamp".to_owned(), self.api.now().into());
             metadata.insert("deletionGracePeriodSeconds".to_owned(), 0.into());
             if let Some(generation) = metadata.get("generation").and_then(Value::as_i64) {
                 metadata.insert("generation".to_owned(), (generation + 1).into());

@@ -100,9 +100,18 @@ impl ApiError {
         error.detail("name", name);
         error.detail("group", &def.group);
         error.detail("kind", &def.names.kind);
-        let causes =
-            errors.iter().map(|e| json!({"reason": e.cause.reason(), "message": e.message(), "field": e.path}));
-        error.causes(causes.collect())
+        error.causes(causes(errors))
+    }
+
+    /// 422: query parameters that do not hold together; `kind` is that of the options, as `PatchOptions`.
+    pub(crate) fn invalid_options(kind: &str, errors: &[FieldError]) -> Self {
+        let list: Vec<String> = errors.iter().map(ToString::to_string).collect();
+        let list = if let [one] = list.as_slice() { one.clone() } else { format!("[{}]", list.join(", ")) };
+        let message = format!("{kind}.meta.k8s.io \"\" is invalid: {list}");
+        let mut error = Self::new(StatusCode::UNPROCESSABLE_ENTITY, "Invalid", message);
+        error.detail("group", "meta.k8s.io");
+        error.detail("kind", kind);
+        error.causes(causes(errors))
     }
 
     /// 422 without a field: a patch that does not fit the object.
@@ -165,6 +174,15 @@ impl ApiError {
         Self::new(StatusCode::PAYLOAD_TOO_LARGE, "RequestEntityTooLarge", message)
     }
 
+    /// 429: as many requests are in flight as are taken.
+    pub(crate) fn too_many_requests() -> Self {
+        let message = "too many requests, please try again later";
+        let mut error = Self::new(StatusCode::TOO_MANY_REQUESTS, "TooManyRequests", message);
+        error.retry_after = Some(1);
+        error.details.insert("retryAfterSeconds".to_owned(), 1.into());
+        error
+    }
+
     /// 504: a revision that is not committed yet.
     pub(crate) fn future_revision(asked: i64, current: i64) -> Self {
         let message = format!("Timeout: Too large resource version: {asked}, current: {current}");
@@ -214,6 +232,10 @@ impl ApiError {
         status["code"] = self.code.as_u16().into();
         status
     }
+}
+
+fn causes(errors: &[FieldError]) -> Vec<Value> {
+    errors.iter().map(|e| json!({"reason": e.cause.reason(), "message": e.message(), "field": e.path})).collect()
 }
 
 impl From<StoreError> for ApiError {

@@ -2,16 +2,20 @@
 //!
 //! Documents about resources are rendered when first asked for and kept with the catalog that they describe.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use http::header::{ACCEPT, CACHE_CONTROL, CONTENT_TYPE, ETAG, HeaderValue, IF_NONE_MATCH, VARY};
-use http::{Method, Request, Response, StatusCode};
+use http::request::Parts;
+use http::{Method, Response, StatusCode};
+use parking_lot::Mutex;
 use purlin_apiserver_publish as publish;
 use purlin_apiserver_publish::{DiscoveryVersion, Root};
 use purlin_auth::token::{CONFIGURATION_PATH, JWKS_PATH};
 use purlin_resource::{ApiBody, boxed};
 use serde_json::{Value, json};
+use tokio::sync::OnceCell;
 
 use crate::api::Api;
 use crate::catalog::Catalog;
@@ -21,8 +25,35 @@ use crate::error::{ApiError, ApiResult};
 /// The Kubernetes version whose API is spoken; helm reads it.
 const MINOR: &str = "36";
 
-pub(crate) fn answer(api: &Api, path: &str, request: &Request<ApiBody>) -> ApiResult<Response<ApiBody>> {
-    if request.method() != Method::GET && request.method() != Method::HEAD {
+/// A rendered document and its entity tag.
+type Document = (Arc<[u8]>, String);
+
+/// What was rendered of a catalog, by normal path and form. A path that names no document leaves nothing behind.
+#[derive(Default)]
+pub(crate) struct Documents(Mutex<HashMap<String, Arc<OnceCell<Document>>>>);
+
+impl Documents {
+    /// The document at `key`; rendered once however many ask, and off the threads that serve requests.
+    async fn get(&self, key: String, render: impl FnOnce() -> Option<Value> + Send + 'static) -> ApiResult<Document> {
+        let cell = Arc::clone(self.0.lock().entry(key.clone()).or_default());
+        let rendered = cell.get_or_try_init(|| async {
+            let rendering = tokio::task::spawn_blocking(|| {
+                let value = render()?;
+                Some((Arc::<[u8]>::from(value.to_string().into_bytes()), publish::etag(&value)))
+            });
+            let rendered = rendering.await.map_err(|e| ApiError::internal(format!("rendering {e}")))?;
+            rendered.ok_or_else(ApiError::no_such_path)
+        });
+        let document = rendered.await.cloned();
+        if document.is_err() {
+            self.0.lock().remove(&key);
+        }
+        document
+    }
+}
+
+pub(crate) async fn answer(api: &Api, path: &str, request: &Parts) -> ApiResult<Response<ApiBody>> {
+    if request.method != Method::GET && request.method != Method::HEAD {
         return Err(ApiError::method_not_allowed());
     }
     match path {
@@ -33,7 +64,7 @@ pub(crate) fn answer(api: &Api, path: &str, request: &Request<ApiBody>) -> ApiRe
             let uri = format!("{}{JWKS_PATH}", api.tokens.issuer());
             Ok(content::value(StatusCode::OK, &api.tokens.configuration(&uri)))
         }
-        _ => document(api, path, request),
+        _ => document(api, path, request).await,
     }
 }
 
@@ -53,29 +84,22 @@ fn plain(text: &'static str) -> Response<ApiBody> {
 }
 
 /// A document about the catalog, with its media type.
-fn document(api: &Api, path: &str, request: &Request<ApiBody>) -> ApiResult<Response<ApiBody>> {
-    let accept = request.headers().get(ACCEPT).and_then(|v| v.to_str().ok()).unwrap_or_default();
-    let path = path.trim_end_matches('/');
-    let aggregated = aggregation(accept).filter(|_| matches!(path, "/api" | "/apis"));
+async fn document(api: &Api, path: &str, request: &Parts) -> ApiResult<Response<ApiBody>> {
+    let accept = request.headers.get(ACCEPT).and_then(|v| v.to_str().ok()).unwrap_or_default();
+    let parts: Vec<&str> = path.split('/').filter(|part| !part.is_empty()).collect();
+    let path = format!("/{}", parts.join("/"));
+    let aggregated = aggregation(accept).filter(|_| matches!(&*path, "/api" | "/apis"));
     let catalog = api.catalog.load_full();
     let key = format!("{path}?{aggregated:?}");
-    let cached = catalog.documents.lock().get(&key).cloned();
-    let (body, etag) = match cached {
-        Some(found) => found,
-        None => {
-            let value = render(&catalog, path, aggregated).ok_or_else(ApiError::no_such_path)?;
-            let rendered = (Arc::<[u8]>::from(value.to_string().into_bytes()), publish::etag(&value));
-            catalog.documents.lock().insert(key, rendered.clone());
-            rendered
-        }
-    };
+    let (described, rendered) = (Arc::clone(&catalog), path.clone());
+    let (body, etag) = catalog.documents.get(key, move || render(&described, &rendered, aggregated)).await?;
     let media = match aggregated {
         Some(DiscoveryVersion::V2) => "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList",
         Some(DiscoveryVersion::V2Beta1) => "application/json;g=apidiscovery.k8s.io;v=v2beta1;as=APIGroupDiscoveryList",
         None => "application/json",
     };
     let tag = format!("\"{etag}\"");
-    let known = request.headers().get(IF_NONE_MATCH).is_some_and(|given| given.as_bytes() == tag.as_bytes());
+    let known = request.headers.get(IF_NONE_MATCH).is_some_and(|given| given.as_bytes() == tag.as_bytes());
     let mut response = if known {
         let mut response = Response::new(boxed(Bytes::new()));
         *response.status_mut() = StatusCode::NOT_MODIFIED;
@@ -90,7 +114,7 @@ fn document(api: &Api, path: &str, request: &Request<ApiBody>) -> ApiResult<Resp
         headers.insert(ETAG, tag);
     }
     // A path with its hash never changes what it says.
-    if path.starts_with("/openapi/v3/") && request.uri().query().is_some_and(|q| q.contains(&format!("hash={etag}"))) {
+    if path.starts_with("/openapi/v3/") && request.uri.query().is_some_and(|q| q.contains(&format!("hash={etag}"))) {
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("public, immutable, max-age=31536000"));
     }
     Ok(response)

@@ -10,6 +10,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use http::{Response, StatusCode};
 use purlin_apiserver_publish as publish;
+use purlin_apiserver_schema::{Cause, FieldError, default, prune};
 use purlin_resource::ApiBody;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -18,6 +19,7 @@ use crate::api::Call;
 use crate::catalog::Served;
 use crate::content::{self, Form};
 use crate::error::{ApiError, ApiResult};
+use crate::options;
 use crate::select::Selection;
 use crate::special::scale;
 use crate::storage::{Filter, Key, PageQuery, ReadError, Stored, with_api_version};
@@ -33,34 +35,68 @@ impl Served {
 
     /// A stored body in this version.
     pub(crate) fn body(&self, body: &Arc<[u8]>) -> Arc<[u8]> {
-        if self.def().strategy.alias.is_some() {
+        const HEAD: &[u8] = b"{\"apiVersion\":\"";
+        let Some(rest) = body.strip_prefix(HEAD) else { return self.object(body).to_string().into_bytes().into() };
+        if self.def().strategy.alias.is_some() || self.is_outdated(body) {
             return self.object(body).to_string().into_bytes().into();
         }
-        if self.index == self.def().storage {
+        let version = self.api_version();
+        // What is stored may be in a version that was the storage version once.
+        if rest.strip_prefix(version.as_bytes()).is_some_and(|rest| rest.first() == Some(&b'"')) {
             return Arc::clone(body);
         }
-        with_api_version(body, &self.api_version()).into()
+        with_api_version(body, &version).into()
     }
 
-    /// A stored body in this version, parsed.
+    /// A stored body in this version, parsed; with the defaults that it lacks where the definition got them later.
     pub(crate) fn object(&self, body: &[u8]) -> Value {
         let mut object: Value = serde_json::from_slice(body).unwrap_or_default();
-        match self.def().strategy.alias {
-            Some(alias) => (alias.from_stored)(&mut object),
-            None => object["apiVersion"] = self.api_version().into(),
+        if let Some(alias) = self.def().strategy.alias {
+            (alias.from_stored)(&mut object);
+            return object;
+        }
+        if let Some(fields) = object.as_object_mut() {
+            fields.insert("apiVersion".to_owned(), self.api_version().into());
+        }
+        if self.is_outdated(body) {
+            prune(&mut object, &self.version().schema);
+            default(&mut object, &self.version().schema);
         }
         object
+    }
+
+    /// Whether the body was stored under an earlier form of the definition.
+    fn is_outdated(&self, body: &[u8]) -> bool {
+        const MARK: &[u8] = b"\"resourceVersion\":\"";
+        if self.resource.since == 0 {
+            return false;
+        }
+        let digits = memchr::memmem::find(body, MARK).map(|at| &body[at + MARK.len()..]);
+        let digits = digits.and_then(|rest| memchr::memchr(b'"', rest).map(|end| &rest[..end]));
+        let rv = digits.and_then(|digits| std::str::from_utf8(digits).ok()?.parse::<i64>().ok());
+        rv.is_some_and(|rv| rv < self.resource.since)
     }
 }
 
 pub(crate) async fn get(call: &Call, served: &Served, part: Part) -> ApiResult<Response<ApiBody>> {
     let name = call.request.name.as_deref().unwrap_or_default();
     let key = served.key(call.request.namespace.as_deref(), name);
+    confirm_committed(call, parse_revision(&call.options.resource_version)?).await?;
     let stored = call.api.storage.get(&key).await?.ok_or_else(|| ApiError::not_found(served.def(), name))?;
     if part == Part::Scale {
         return Ok(content::value(StatusCode::OK, &scale::of(served, &served.object(&stored.body))));
     }
     Ok(one(call, served, StatusCode::OK, &stored.body))
+}
+
+/// 504 for a revision that nothing has reached yet: judged by what is committed, which may be ahead of what is published.
+pub(crate) async fn confirm_committed(call: &Call, rv: i64) -> ApiResult<()> {
+    if rv <= call.api.storage.hub().revision() {
+        return Ok(());
+    }
+    let nothing = PageQuery { gr: "".into(), ns: None, after: None, limit: 1, at: None };
+    let now = call.api.storage.page(nothing, None).await.map_err(read_error)?.rv;
+    if rv > now { Err(ApiError::future_revision(rv, now)) } else { Ok(()) }
 }
 
 /// One object in the form that was asked for.
@@ -117,40 +153,50 @@ impl Resume {
     }
 }
 
-/// The revision that a list is to be true at: None for the newest.
-fn revision(call: &Call) -> ApiResult<Option<i64>> {
+/// At which revision a list is to be true (None: the newest), and how new it has to be.
+fn revision(call: &Call) -> ApiResult<(Option<i64>, i64)> {
     let options = &call.options;
+    let matched = options.resource_version_match.as_str();
     let rv = parse_revision(&options.resource_version)?;
-    let exact = match options.resource_version_match.as_str() {
-        "" => false,
-        "Exact" => true,
-        "NotOlderThan" => false,
-        other => return Err(ApiError::bad_request(format!("resourceVersionMatch: Unsupported value: {other:?}"))),
-    };
-    if !options.resource_version_match.is_empty() && options.resource_version.is_empty() {
-        return Err(ApiError::bad_request(
-            "resourceVersionMatch: Forbidden: resourceVersionMatch is forbidden unless resourceVersion is provided",
-        ));
+    let mut errors = Vec::new();
+    let mut forbidden = |field: &str, why: &str| errors.push(FieldError::new(field, Cause::Forbidden, why));
+    if !matched.is_empty() {
+        let field = "resourceVersionMatch";
+        if options.resource_version.is_empty() {
+            forbidden(field, "resourceVersionMatch is forbidden unless resourceVersion is provided");
+        }
+        if options.resume.is_some() {
+            forbidden(field, "resourceVersionMatch is forbidden when continue is provided");
+        }
+        if matched == "Exact" && rv == 0 && !options.resource_version.is_empty() {
+            forbidden(field, "resourceVersionMatch \"exact\" is forbidden for resourceVersion \"0\"");
+        }
     }
-    if exact && rv == 0 {
-        return Err(ApiError::bad_request(
-            "resourceVersionMatch: Forbidden: resourceVersionMatch \"exact\" is forbidden for resourceVersion \"0\"",
-        ));
+    if options.send_initial_events.is_some() {
+        forbidden("sendInitialEvents", "sendInitialEvents is forbidden for list");
     }
-    let newest = call.api.storage.hub().revision();
-    if rv > newest {
-        return Err(ApiError::future_revision(rv, newest));
+    if !matches!(matched, "" | "Exact" | "NotOlderThan") {
+        errors.push(options::unsupported("resourceVersionMatch", matched, "\"Exact\", \"NotOlderThan\", \"\""));
     }
-    // Unset with a limit, any revision at least as new will do; the newest is.
-    Ok(exact.then_some(rv))
+    if !errors.is_empty() {
+        return Err(ApiError::invalid_options("ListOptions", &errors));
+    }
+    if options.resume.is_some() && rv != 0 {
+        return Err(ApiError::bad_request("specifying resource version is not allowed when using continue"));
+    }
+    // A revision with a limit and no match means exactly that one: so it was before there were matches.
+    let exact = matched == "Exact" || (matched.is_empty() && options.limit > 0 && rv > 0);
+    Ok((exact.then_some(rv), rv))
 }
 
 pub(crate) fn parse_revision(text: &str) -> ApiResult<i64> {
     if text.is_empty() {
         return Ok(0);
     }
-    text.parse::<u32>().map(i64::from).or_else(|_| text.parse::<i64>()).ok().filter(|rv| *rv >= 0).ok_or_else(|| {
-        ApiError::bad_request(format!("resourceVersion: Invalid value: {text:?}: must be a whole number"))
+    let digits = Some(text).filter(|text| text.bytes().all(|b| b.is_ascii_digit()));
+    digits.and_then(|digits| digits.parse().ok()).ok_or_else(|| {
+        let shown: String = text.chars().take(64).collect();
+        ApiError::bad_request(format!("resourceVersion: Invalid value: {shown:?}: must be a whole number"))
     })
 }
 
@@ -158,9 +204,10 @@ pub(crate) async fn list(call: &Call, served: &Served) -> ApiResult<Response<Api
     publish::IncludeObject::parse(&call.options.include_object).map_err(ApiError::bad_request)?;
     let selection = Selection::of(call, served)?;
     let resume = call.options.resume.as_deref().map(Resume::parse).transpose()?;
+    let (exact, least) = revision(call)?;
     let at = match &resume {
         Some(resume) => Some(resume.rv).filter(|rv| *rv >= 0),
-        None => revision(call)?,
+        None => exact,
     };
     let after = resume.map(|resume| (resume.ns, resume.name));
     let query = PageQuery {
@@ -171,7 +218,10 @@ pub(crate) async fn list(call: &Call, served: &Served) -> ApiResult<Response<Api
         at,
     };
     let page = call.api.storage.page(query, filter(&selection, served)).await.map_err(|error| {
-        let mut error = read_error(error);
+        let mut error = match error {
+            ReadError::Future(now) => ApiError::future_revision(at.unwrap_or_default(), now),
+            error => read_error(error),
+        };
         if error.reason == "Expired"
             && let Some((ns, name)) = after
         {
@@ -180,6 +230,9 @@ pub(crate) async fn list(call: &Call, served: &Served) -> ApiResult<Response<Api
         }
         error
     })?;
+    if page.rv < least {
+        return Err(ApiError::future_revision(least, page.rv));
+    }
     let mut metadata = json!({"resourceVersion": page.rv.to_string()});
     if let (true, Some(last)) = (page.more, page.items.last()) {
         let resume = Resume { rv: page.rv, ns: last.key.ns.to_string(), name: last.key.name.to_string() };

@@ -64,9 +64,9 @@ pub(crate) fn parse(method: &Method, path: &str, watch: bool) -> Option<RequestI
         ["apis", group, version, rest @ ..] if !rest.is_empty() => (*group, *version, rest),
         _ => return Some(RequestInfo::Path),
     };
-    let (watch, rest) = match rest {
+    let (prefixed, rest) = match rest {
         ["watch", rest @ ..] if !rest.is_empty() => (true, rest),
-        _ => (watch, rest),
+        _ => (false, rest),
     };
     let (namespace, rest) = match rest {
         // `namespaces/x/finalize` and `namespaces/x/status` are subresources of the namespace itself.
@@ -86,8 +86,9 @@ pub(crate) fn parse(method: &Method, path: &str, watch: bool) -> Option<RequestI
         (namespace, ..) => namespace,
     };
     let verb = match (method.as_str(), name) {
-        ("GET" | "HEAD", None) if watch => Verb::Watch,
-        ("GET" | "HEAD", Some(_)) if watch && subresource.is_none() => Verb::Watch,
+        ("GET" | "HEAD", None) if watch || prefixed => Verb::Watch,
+        // Of a single object, only the old prefix watches; the parameter is one of lists.
+        ("GET" | "HEAD", Some(_)) if prefixed && subresource.is_none() => Verb::Watch,
         ("GET" | "HEAD", None) => Verb::List,
         ("GET" | "HEAD", Some(_)) => Verb::Get,
         ("POST", _) => Verb::Create,
@@ -144,6 +145,7 @@ mod tests {
         check("GET", "/api/v1/namespaces/a/configmaps/b/", "get /v1 configmaps ns=a name=b sub=");
         check("PATCH", "/apis/g.io/v1/namespaces/a/w/b/status", "patch g.io/v1 w ns=a name=b sub=status");
         check("GET", "/apis/g.io/v1/watch/w", "watch g.io/v1 w ns= name= sub=");
+        check("GET", "/apis/g.io/v1/watch/namespaces/a/w/b", "watch g.io/v1 w ns=a name=b sub=");
         check(
             "POST",
             "/api/v1/namespaces/a/serviceaccounts/b/token",

@@ -4,6 +4,7 @@
 //! process and listen -> serve until shutdown: watches end, requests in flight finish.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::Context as _;
 use arc_swap::ArcSwap;
@@ -17,8 +18,9 @@ use purlin_net::serve::{ServeOptions, serve};
 use purlin_resource::BodyError;
 use purlin_role::Context;
 use serde_json::Value;
+use tokio::sync::Semaphore;
 
-use crate::api::{Api, InProcess, Metrics};
+use crate::api::{Api, InProcess, Metrics, ROOM};
 use crate::catalog::Catalog;
 use crate::config::Config;
 use crate::special::crd;
@@ -39,7 +41,7 @@ pub async fn run(ctx: Context, config: Config) -> anyhow::Result<()> {
     reconcile::start(&api, &ctx.tasks);
     bootstrap::run(&api).await?;
     ctx.platform.api.register(Box::new(InProcess(Arc::clone(&api))));
-    let _unregistered_at_the_end = Unregister(&ctx);
+    let _at_the_end = Retire(&ctx, Arc::clone(&api));
     ctx.tasks.spawn(Compactor(api.storage.clone()).run(ctx.shutdown.clone()));
 
     let listener = config.listener.try_clone().context("failed to take the API's listener")?;
@@ -56,11 +58,13 @@ pub async fn run(ctx: Context, config: Config) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Takes the API off the in-process handle, however the role ends.
-struct Unregister<'a>(&'a Context);
+/// However the role ends: takes the API off the in-process handle, and lets it write no more. The next run has a hub
+/// of its own, which would not hear of writes through this one.
+struct Retire<'a>(&'a Context, Arc<Api>);
 
-impl Drop for Unregister<'_> {
+impl Drop for Retire<'_> {
     fn drop(&mut self) {
+        self.1.retired.store(true, Ordering::Release);
         self.0.platform.api.clear();
     }
 }
@@ -75,12 +79,15 @@ async fn open(ctx: &Context) -> anyhow::Result<Api> {
         catalog_changed: tokio::sync::watch::Sender::new(0),
         rbac: RwLock::new(Rules::default()),
         addresses: Arc::default(),
+        pending_names: Arc::default(),
         terminating: RwLock::default(),
         tokens,
         clock: platform.clock.clone(),
         root_pem: platform.pki.root_pem().to_owned(),
         shutdown: ctx.shutdown.clone(),
         metrics: Metrics::register(),
+        room: ROOM.map(Semaphore::new),
+        retired: AtomicBool::new(false),
     })
 }
 
@@ -93,7 +100,9 @@ async fn learn(api: &Arc<Api>) -> anyhow::Result<()> {
     };
     for definition in read("customresourcedefinitions.apiextensions.k8s.io").await? {
         if let (Some(def), Some(name)) = (crd::served(&definition), definition["metadata"]["name"].as_str()) {
-            api.change_catalog(|catalog| catalog.with(name, ResourceDef::clone(&def)));
+            // The revision of its last change is the best that is known of that of its spec.
+            let since = definition["metadata"]["resourceVersion"].as_str().and_then(|rv| rv.parse().ok());
+            api.change_catalog(|catalog| catalog.with(name, ResourceDef::clone(&def), since));
         }
     }
     for kind in ["roles", "clusterroles", "rolebindings", "clusterrolebindings"] {

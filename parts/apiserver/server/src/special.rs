@@ -20,28 +20,26 @@ use crate::content;
 use crate::error::{ApiError, ApiResult};
 use crate::write::Writer;
 
-/// What was set aside for an object that is about to be stored; given back unless it is kept.
+/// What is set aside for an object until it is stored, so that no other takes it meanwhile. Whoever holds this lets it
+/// go once the write was answered: from then on what is stored says that it is taken.
 #[derive(Default)]
-pub(crate) struct Reserved(Option<service::Address>);
-
-impl Reserved {
-    /// The object is stored.
-    pub(crate) fn keep(self) {
-        if let Some(address) = self.0 {
-            address.keep();
-        }
-    }
+#[expect(dead_code, reason = "held for what happens when it is dropped")]
+pub(crate) enum Reserved {
+    #[default]
+    Nothing,
+    Address(service::Address),
+    Names(crd::Names),
 }
 
 /// Fills in what only the server knows, and checks what only the server can.
 pub(crate) fn prepare(writer: &Writer, new: &mut Value, old: Option<&Value>) -> ApiResult<Reserved> {
     match &*writer.served.resource.gr {
-        "services" => Ok(Reserved(service::prepare(writer, new, old)?)),
+        "services" => Ok(service::prepare(writer, new, old)?.map_or(Reserved::Nothing, Reserved::Address)),
         "customresourcedefinitions.apiextensions.k8s.io" => {
-            crd::prepare(writer, new, old).map(|()| Reserved::default())
+            Ok(crd::prepare(writer, new, old)?.map_or(Reserved::Nothing, Reserved::Names))
         }
-        gr if gr.ends_with(".rbac.authorization.k8s.io") => rbac::prepare(writer, new).map(|()| Reserved::default()),
-        _ => Ok(Reserved::default()),
+        gr if gr.ends_with(".rbac.authorization.k8s.io") => rbac::prepare(writer, new, old).map(|()| Reserved::Nothing),
+        _ => Ok(Reserved::Nothing),
     }
 }
 

@@ -7,7 +7,6 @@
 //! definition of its custom resource goes.
 
 use std::convert::Infallible;
-use std::fmt::Write as _;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,15 +17,17 @@ use http::{Response, StatusCode};
 use http_body_util::{BodyExt, StreamBody};
 use hyper::body::Frame;
 use purlin_apiserver_publish as publish;
+use purlin_apiserver_schema::{Cause, FieldError};
 use purlin_resource::ApiBody;
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::time::{Instant, sleep_until};
 
 use crate::api::Call;
 use crate::catalog::Served;
 use crate::content::Form;
 use crate::error::{ApiError, ApiResult};
-use crate::read::{filter, parse_revision, read_error, shaped};
+use crate::options::Options;
+use crate::read::{confirm_committed, filter, parse_revision, read_error, shaped};
 use crate::select::Selection;
 use crate::storage::{Event, EventKind, Next, PageQuery, Ring, Stored};
 
@@ -36,6 +37,8 @@ const BATCH: usize = 128;
 const BOOKMARK_EVERY: Duration = Duration::from_secs(60);
 /// How long a watch lasts that names no time-out; somewhat more, by chance, so that they do not end all at once.
 const SHORTEST: u64 = 1800;
+/// How long a watch lasts at most, whatever it names.
+const LONGEST: Duration = Duration::from_secs(24 * 3600);
 
 struct Watcher {
     call: Call,
@@ -74,13 +77,10 @@ async fn begin(call: &Call, served: &Served) -> ApiResult<Watcher> {
     let options = &call.options;
     let selection = Selection::of(call, served)?;
     let rv = parse_revision(&options.resource_version)?;
+    confirm_committed(call, rv).await?;
     let hub = call.api.storage.hub();
-    let newest = hub.revision();
-    if rv > newest {
-        return Err(ApiError::future_revision(rv, newest));
-    }
     let announced = options.send_initial_events == Some(true);
-    check_initial_events(options, announced)?;
+    check_initial_events(options)?;
     let from_start = announced || (options.send_initial_events.is_none() && rv == 0);
     let ring = hub.ring(&served.resource.gr);
     let wake = ring.wake();
@@ -90,12 +90,13 @@ async fn begin(call: &Call, served: &Served) -> ApiResult<Watcher> {
         let page = call.api.storage.page(query, filter(&selection, served)).await.map_err(read_error)?;
         (page.items, page.rv)
     } else {
-        (Vec::new(), if rv == 0 { newest } else { rv })
+        (Vec::new(), if rv == 0 { hub.revision() } else { rv })
     };
     let now = Instant::now();
     let lasts = options
         .timeout
         .filter(|t| !t.is_zero())
+        .map(|t| t.min(LONGEST))
         .unwrap_or_else(|| Duration::from_secs(SHORTEST + rand::random::<u64>() % SHORTEST));
     Ok(Watcher {
         call: call.clone(),
@@ -114,26 +115,20 @@ async fn begin(call: &Call, served: &Served) -> ApiResult<Watcher> {
     })
 }
 
-fn check_initial_events(options: &crate::options::Options, announced: bool) -> ApiResult<()> {
+fn check_initial_events(options: &Options) -> ApiResult<()> {
     let matched = options.resource_version_match.as_str();
-    let refused = |why: &str| Err(ApiError::bad_request(why));
-    match (options.send_initial_events, matched) {
-        (None, "") | (Some(_), "NotOlderThan") => {}
+    let (field, why) = match (options.send_initial_events, matched) {
+        (None, "") | (Some(false), "NotOlderThan") => return Ok(()),
+        (Some(true), "NotOlderThan") if options.bookmarks => return Ok(()),
+        (Some(_), "NotOlderThan") => ("allowWatchBookmarks", "sendInitialEvents requires allowWatchBookmarks"),
         (None, _) => {
-            return refused(
-                "resourceVersionMatch: Forbidden: resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided",
-            );
+            ("resourceVersionMatch", "resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided")
         }
         (Some(_), _) => {
-            return refused(
-                "resourceVersionMatch: Forbidden: sendInitialEvents requires setting resourceVersionMatch to NotOlderThan",
-            );
+            ("resourceVersionMatch", "sendInitialEvents requires setting resourceVersionMatch to NotOlderThan")
         }
-    }
-    if announced && !options.bookmarks {
-        return refused("allowWatchBookmarks: Forbidden: sendInitialEvents requires allowWatchBookmarks");
-    }
-    Ok(())
+    };
+    Err(ApiError::invalid_options("ListOptions", &[FieldError::new(field, Cause::Forbidden, why)]))
 }
 
 impl Watcher {
@@ -143,8 +138,16 @@ impl Watcher {
             if let Some(chunk) = self.initial_events() {
                 return Some(chunk);
             }
+            // A busy watch does not come to wait.
+            if Instant::now() >= self.until || self.call.api.shutdown.is_cancelled() {
+                return self.end();
+            }
+            // Read before the ring: what was published by then is in the ring.
+            let published = self.call.api.storage.hub().revision();
             let events = match self.ring.after(self.seen, BATCH) {
                 Next::Events(events) if events.is_empty() => {
+                    // So a bookmark of a quiet resource does not grow old.
+                    self.seen = self.seen.max(published);
                     if let Some(chunk) = self.wait().await {
                         return Some(chunk);
                     }
@@ -159,7 +162,7 @@ impl Watcher {
                     Err(error) => return Some(self.error(&error)),
                 },
             };
-            let mut out = String::new();
+            let mut out = Vec::new();
             for event in &events {
                 self.encode(&mut out, event);
             }
@@ -172,7 +175,7 @@ impl Watcher {
 
     fn initial_events(&mut self) -> Option<Bytes> {
         let batch: Vec<Stored> = self.initial.by_ref().take(BATCH).collect();
-        let mut out = String::new();
+        let mut out = Vec::new();
         for stored in &batch {
             let body = self.body(&stored.body);
             line(&mut out, "ADDED", &body);
@@ -180,7 +183,7 @@ impl Watcher {
         if self.initial.as_slice().is_empty() && self.announce {
             self.announce = false;
             let bookmark = self.bookmark(true);
-            line(&mut out, "BOOKMARK", &bookmark);
+            line(&mut out, "BOOKMARK", bookmark.as_bytes());
         }
         (!out.is_empty()).then(|| out.into())
     }
@@ -205,13 +208,13 @@ impl Watcher {
         tokio::select! {
             changed = self.wake.changed() => self.ended = changed.is_err(),
             () = shutdown.cancelled() => self.ended = true,
-            () = sleep_until(self.until) => self.ended = true,
-            _ = self.catalogs.changed() => self.ended = !self.is_served(),
+            () = sleep_until(self.until) => return self.end(),
+            _ = self.catalogs.changed() => self.follow_catalog(),
             () = sleep_until(self.bookmark_at) => {
                 self.bookmark_at = Instant::now() + BOOKMARK_EVERY;
                 if self.call.options.bookmarks {
-                    let mut out = String::new();
-                    line(&mut out, "BOOKMARK", &self.bookmark(false));
+                    let mut out = Vec::new();
+                    line(&mut out, "BOOKMARK", self.bookmark(false).as_bytes());
                     return Some(out.into());
                 }
             }
@@ -219,39 +222,66 @@ impl Watcher {
         None
     }
 
-    /// Whether the catalog still has this very resource, in this version.
-    fn is_served(&self) -> bool {
-        let def = self.served.def();
-        let catalog = self.call.api.catalog.load();
-        let found = catalog.find(&def.group, &self.served.version().name, &def.names.plural);
-        found.is_some_and(|found| found.def().origin == def.origin)
+    /// The last words: how far the watcher has seen, where it asked for bookmarks.
+    fn end(&mut self) -> Option<Bytes> {
+        self.ended = true;
+        let mut out = Vec::new();
+        if self.call.options.bookmarks {
+            line(&mut out, "BOOKMARK", self.bookmark(false).as_bytes());
+        }
+        (!out.is_empty()).then(|| out.into())
     }
 
-    fn encode(&mut self, out: &mut String, event: &Event) {
+    /// Goes on with the resource as the catalog has it now; ends where this very resource is gone from it.
+    fn follow_catalog(&mut self) {
         let def = self.served.def();
-        let is = event.kind != EventKind::Deleted && self.selection.matches(def, &event.key, || event.object());
-        let was = match event.previous() {
-            Some(_) if self.selection.is_whole() => self.selection.matches(def, &event.key, || event.object()),
-            Some(previous) => self.selection.matches(def, &event.key, || previous),
-            None => false,
-        };
+        let found = self.call.api.catalog.load().find(&def.group, &self.served.version().name, &def.names.plural);
+        match found.filter(|found| found.def().origin == def.origin) {
+            Some(found) => self.served = found,
+            None => self.ended = true,
+        }
+    }
+
+    fn encode(&mut self, out: &mut Vec<u8>, event: &Event) {
+        let is = event.kind != EventKind::Deleted && self.matches(event, Event::object);
+        let was = event.prev.is_some() && self.matches(event, |event| event.previous().unwrap_or(&Value::Null));
         let word = match (was, is) {
             (false, false) => return,
             (false, true) => "ADDED",
             (true, true) => "MODIFIED",
             (true, false) => "DELETED",
         };
-        let body = self.body(&event.body);
+        let body = match event.previous().filter(|_| word == "DELETED" && event.kind != EventKind::Deleted) {
+            // What no longer matches is shown as it was when it did.
+            Some(previous) => {
+                let mut previous = previous.clone();
+                previous["metadata"]["resourceVersion"] = event.rv.to_string().into();
+                self.body(&previous.to_string().into_bytes().into())
+            }
+            None => self.body(&event.body),
+        };
         line(out, word, &body);
     }
 
+    /// Whether the event's object, before or after, belongs to the watch.
+    fn matches(&self, event: &Event, object: impl for<'a> Fn(&'a Event) -> &'a Value) -> bool {
+        let def = self.served.def();
+        let Some(alias) = def.strategy.alias.filter(|_| !self.selection.is_whole()) else {
+            return self.selection.matches(def, &event.key, || object(event));
+        };
+        let mut shown = object(event).clone();
+        (alias.from_stored)(&mut shown);
+        self.selection.matches(def, &event.key, || &shown)
+    }
+
     /// A stored body in the watch's version and form.
-    fn body(&mut self, body: &Arc<[u8]>) -> String {
+    fn body(&mut self, body: &Arc<[u8]>) -> Arc<[u8]> {
         match self.call.form {
-            Form::Object => String::from_utf8_lossy(&self.served.body(body)).into_owned(),
+            Form::Object => self.served.body(body),
             form => {
                 let headers = !std::mem::replace(&mut self.table_begun, true);
-                shaped(&self.call, &self.served, form, &[self.served.object(body)], None, headers).to_string()
+                let shown = shaped(&self.call, &self.served, form, &[self.served.object(body)], None, headers);
+                shown.to_string().into_bytes().into()
             }
         }
     }
@@ -279,13 +309,15 @@ impl Watcher {
 
     fn error(&mut self, error: &ApiError) -> Bytes {
         self.ended = true;
-        let mut out = String::new();
-        line(&mut out, "ERROR", &error.status().to_string());
+        let mut out = Vec::new();
+        line(&mut out, "ERROR", error.status().to_string().as_bytes());
         out.into()
     }
 }
 
 /// One event of the stream (`WatchEvent`, meta/v1).
-fn line(out: &mut String, word: &str, object: &str) {
-    let _ = writeln!(out, "{{\"type\":\"{word}\",\"object\":{object}}}");
+fn line(out: &mut Vec<u8>, word: &str, object: &[u8]) {
+    for part in [&b"{\"type\":\""[..], word.as_bytes(), b"\",\"object\":", object, b"}\n"] {
+        out.extend_from_slice(part);
+    }
 }

@@ -4,19 +4,22 @@
 //! compare-and-swap. A patch that names no revision is tried again when somebody else was faster.
 
 mod admit;
+mod commit;
+mod identity;
 mod patch;
 mod writer;
 
 use std::sync::Arc;
 
 use http::{Response, StatusCode};
-use purlin_apiserver_merge::{check_manager_name, manager_or_user_agent};
+use purlin_apiserver_merge::manager_or_user_agent;
 use purlin_apiserver_schema::Decoded;
 use purlin_resource::ApiBody;
 use serde_json::Value;
 
+pub(crate) use identity::{is_finished, metadata};
 pub(crate) use patch::patch;
-pub(crate) use writer::{Writer, Written, controller, details, is_finished, metadata};
+pub(crate) use writer::{Writer, Written, controller, details};
 
 use crate::api::Call;
 use crate::catalog::Served;
@@ -30,7 +33,6 @@ impl Call {
     /// The writer of this request.
     pub(crate) fn writer(&self, served: &Served) -> ApiResult<Writer> {
         let manager = &self.options.field_manager;
-        check_manager_name(manager).map_err(|e| ApiError::bad_request(e.to_string()))?;
         Ok(Writer {
             api: Arc::clone(&self.api),
             caller: Arc::clone(&self.caller),
@@ -64,6 +66,7 @@ pub(crate) async fn update(call: &Call, served: &Served, part: Part, body: &[u8]
     let key = served.key(call.request.namespace.as_deref(), name);
     let writer = call.writer(served)?;
     if part == Part::Scale {
+        check_kind(&value, "Scale", "autoscaling/v1")?;
         let written = writer.change(&key, part, &duplicates, |old| scale::set(served, old, &value)).await?;
         let object = served.object(&written.body);
         return Ok(content::value(StatusCode::OK, &scale::of(served, &object)));

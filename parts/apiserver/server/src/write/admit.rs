@@ -3,7 +3,8 @@
 use purlin_apiserver_schema::{Scope, validate_metadata, validate_metadata_update, validate_with_rules};
 use serde_json::Value;
 
-use super::writer::{Writer, metadata};
+use super::identity::metadata;
+use super::writer::Writer;
 use crate::error::{ApiError, ApiResult};
 
 impl Writer {

@@ -4,7 +4,7 @@ use http::{Response, StatusCode};
 use purlin_apiserver_merge::{
     ApplyError, PatchError, apply_json_patch, apply_merge_patch, apply_strategic, conflict_causes, conflict_message,
 };
-use purlin_apiserver_schema::{Decoded, Limits, decode_json, decode_yaml};
+use purlin_apiserver_schema::{Cause, Decoded, FieldError, Limits, decode_json, decode_yaml};
 use purlin_resource::ApiBody;
 use serde_json::Value;
 
@@ -34,9 +34,8 @@ pub(crate) async fn patch(call: &Call, served: &Served, part: Part, body: &[u8])
     let writer = call.writer(served)?;
     if let Patch::Apply(applied) = patch {
         if call.options.field_manager.is_empty() {
-            return Err(ApiError::bad_request(
-                "PatchOptions.meta.k8s.io \"\" is invalid: fieldManager: Required value: is required for apply patch",
-            ));
+            let error = FieldError::required("fieldManager", "is required for apply patch");
+            return Err(ApiError::invalid_options("PatchOptions", &[error]));
         }
         let applied = identified(call, served, applied)?;
         let given = applied["metadata"]["name"].as_str().unwrap_or_default();
@@ -50,9 +49,8 @@ pub(crate) async fn patch(call: &Call, served: &Served, part: Part, body: &[u8])
         return Ok(call.written(served, &written));
     }
     if call.options.force {
-        return Err(ApiError::bad_request(
-            "PatchOptions.meta.k8s.io \"\" is invalid: force: Forbidden: may not be specified for non-apply patch",
-        ));
+        let error = FieldError::new("force", Cause::Forbidden, "may not be specified for non-apply patch");
+        return Err(ApiError::invalid_options("PatchOptions", &[error]));
     }
     let changed = |old: &Value| match part {
         Part::Scale => scale::set(served, old, &patched(&patch, served, &scale::of(served, old))?),
