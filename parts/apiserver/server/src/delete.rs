@@ -82,7 +82,8 @@ fn delete_options(call: &Call, body: &[u8]) -> ApiResult<DeleteOptions> {
         (None, None) => None,
     };
     let dry_run = given["dryRun"].as_array().into_iter().flatten().filter_map(Value::as_str);
-    let dry_run = dry_run.map(options::dry_run).collect::<Result<Vec<bool>, _>>().map_err(invalid)?.contains(&true);
+    let dry_run =
+        dry_run.map(options::dry_run).collect::<Result<Vec<bool>, _>>().map_err(|e| invalid(*e))?.contains(&true);
     Ok(DeleteOptions {
         uid: text(&given["preconditions"]["uid"]),
         resource_version: text(&given["preconditions"]["resourceVersion"]),
@@ -214,6 +215,11 @@ impl Writer {
         }
         if gr == "namespaces" {
             object["status"]["phase"] = "Terminating".into();
+            let held = object["spec"]["finalizers"].as_array().is_some_and(|list| !list.is_empty());
+            if fresh && !held {
+                // Somebody took it off the living namespace; without it, nothing would empty it.
+                object["spec"]["finalizers"] = json!(["kubernetes"]);
+            }
         }
     }
 }

@@ -65,9 +65,9 @@ impl Options {
     }
 
     fn set(&mut self, name: &str, value: String, errors: &mut Vec<FieldError>) -> ApiResult<()> {
-        let mut or_default = |result: Result<bool, FieldError>| {
+        let mut or_default = |result: Result<bool, Box<FieldError>>| {
             result.unwrap_or_else(|error| {
-                errors.push(error);
+                errors.push(*error);
                 false
             })
         };
@@ -86,7 +86,7 @@ impl Options {
             "fieldManager" => self.field_manager = value,
             "fieldValidation" => match field_validation(&value) {
                 Ok(known) => self.field_validation = known,
-                Err(error) => errors.push(error),
+                Err(error) => errors.push(*error),
             },
             "force" => self.force = flag(name, &value)?,
             "propagationPolicy" => self.propagation = Some(value),
@@ -135,20 +135,20 @@ pub(crate) fn unsupported(field: &str, value: &str, supported: &str) -> FieldErr
     FieldError { value: Some(value.into()), ..FieldError::new(field, Cause::NotSupported, detail) }
 }
 
-pub(crate) fn dry_run(value: &str) -> Result<bool, FieldError> {
+pub(crate) fn dry_run(value: &str) -> Result<bool, Box<FieldError>> {
     match value {
         "" => Ok(false),
         "All" => Ok(true),
-        other => Err(unsupported("dryRun", other, "\"All\"")),
+        other => Err(Box::new(unsupported("dryRun", other, "\"All\""))),
     }
 }
 
-fn field_validation(value: &str) -> Result<FieldValidation, FieldError> {
+fn field_validation(value: &str) -> Result<FieldValidation, Box<FieldError>> {
     match value {
         "" | "Warn" => Ok(FieldValidation::Warn),
         "Ignore" => Ok(FieldValidation::Ignore),
         "Strict" => Ok(FieldValidation::Strict),
-        other => Err(unsupported("fieldValidation", other, "\"Ignore\", \"Strict\", \"Warn\"")),
+        other => Err(Box::new(unsupported("fieldValidation", other, "\"Ignore\", \"Strict\", \"Warn\""))),
     }
 }
 

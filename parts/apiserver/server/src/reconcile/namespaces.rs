@@ -113,6 +113,9 @@ async fn empty_namespace(api: &Arc<Api>, name: &Arc<str>) -> ApiResult<bool> {
     let mut held = Vec::new();
     let resources = catalog.resources().filter(|r| r.def.scope == Scope::Namespaced && r.def.strategy.alias.is_none());
     for resource in resources {
+        if !is_terminating(api, &namespaces, &key).await? {
+            return Ok(true);
+        }
         let served = Served { resource: Arc::clone(resource), index: resource.def.storage };
         let left = empty_of(api, &served, Some(name), "namespace-controller").await?;
         if left > 0 {
@@ -123,6 +126,9 @@ async fn empty_namespace(api: &Arc<Api>, name: &Arc<str>) -> ApiResult<bool> {
     if held.is_empty() {
         // What was created in between makes this fail, and is found at the next try.
         let without = |old: &Value| {
+            if !super::is_terminating(old) {
+                return Err(ApiError::not_found(namespaces.def(), name));
+            }
             let finalizers = old["spec"]["finalizers"].as_array().into_iter().flatten();
             Ok(finalizers.filter(|f| *f != "kubernetes").cloned().collect())
         };
