@@ -1,0 +1,108 @@
+//! Namespaces: what is in them from the start, and how they go.
+
+use std::time::Instant;
+
+use serde_json::json;
+
+use crate::platform::{MERGE, until, up};
+
+const ALL: &str = "/api/v1/namespaces";
+
+#[tokio::test]
+async fn a_namespace_has_its_account_and_root_ca() {
+    let up = up().await;
+    up.made(ALL, json!({"metadata": {"name": "t"}})).await;
+    let account = "/api/v1/namespaces/t/serviceaccounts/default";
+    let root = "/api/v1/namespaces/t/configmaps/kube-root-ca.crt";
+    let there = async |path: &str| until(path, || async { up.get(path).await.0 == 200 }).await;
+    there(account).await;
+    there(root).await;
+    up.delete(account).await;
+    up.delete(root).await;
+    there(account).await;
+    there(root).await;
+    up.patch(root, MERGE, &json!({"data": {"ca.crt": "spoilt"}})).await;
+    let restored = || async { up.get(root).await.1["data"]["ca.crt"].as_str().unwrap().contains("BEGIN CERTIFICATE") };
+    until("the certificate to be restored", restored).await;
+    up.stop().await;
+}
+
+#[tokio::test]
+async fn a_namespace_waits_for_finalizers() {
+    let up = up().await;
+    let (namespace, map) = ("/api/v1/namespaces/t", "/api/v1/namespaces/t/configmaps/held");
+    up.made(ALL, json!({"metadata": {"name": "t"}, "spec": {"finalizers": ["x.io/spec"]}})).await;
+    up.made("/api/v1/namespaces/t/configmaps", json!({"metadata": {"name": "held", "finalizers": ["x.io/y"]}})).await;
+    up.made("/api/v1/namespaces/t/secrets", json!({"metadata": {"name": "free"}})).await;
+    let (code, dying) = up.delete(namespace).await;
+    assert_eq!((code, dying["status"]["phase"].as_str()), (200, Some("Terminating")));
+    let (code, late) = up.post("/api/v1/namespaces/t/secrets", &json!({"metadata": {"name": "late"}})).await;
+    assert_eq!((code, late["details"]["causes"][0]["reason"].as_str()), (403, Some("NamespaceTerminating")), "{late}");
+    up.gone("/api/v1/namespaces/t/secrets/free").await;
+    let told = || async { up.get(namespace).await.1.to_string().contains("configmaps has 1 resource instances") };
+    until("the condition", told).await;
+    up.patch(map, MERGE, &json!({"metadata": {"finalizers": null}})).await;
+    until("its own finalizer", || async { up.get(namespace).await.1["spec"]["finalizers"] == json!(["x.io/spec"]) })
+        .await;
+    let quiet = up.revision().await;
+    tokio::time::sleep(std::time::Duration::from_millis(300)).await;
+    assert_eq!(up.revision().await, quiet, "waiting writes nothing");
+    let stale =
+        json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "t", "resourceVersion": "1"}, "spec": {}});
+    assert_eq!(up.put(&format!("{namespace}/finalize"), &stale).await.0, 409);
+    let last = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "t"}, "spec": {"finalizers": []}});
+    let (code, answer) = up.put(&format!("{namespace}/finalize"), &last).await;
+    assert_eq!(code, 200, "{answer}");
+    up.gone(namespace).await;
+    up.stop().await;
+}
+
+#[tokio::test]
+async fn a_namespace_that_comes_anew_is_left_alone() {
+    let up = up().await;
+    let namespace = "/api/v1/namespaces/t";
+    let free = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "t"}, "spec": {"finalizers": []}});
+    for round in 0..5 {
+        up.made(ALL, json!({"metadata": {"name": "t"}})).await;
+        let map = json!({"metadata": {"name": "held", "finalizers": ["x.io/y"]}});
+        up.made("/api/v1/namespaces/t/configmaps", map).await;
+        up.delete(namespace).await;
+        up.patch("/api/v1/namespaces/t/configmaps/held", MERGE, &json!({"metadata": {"finalizers": null}})).await;
+        up.put(&format!("{namespace}/finalize"), &free).await;
+        until("the namespace to go", || async { up.get(namespace).await.0 == 404 }).await;
+        up.made(ALL, json!({"metadata": {"name": "t"}})).await;
+        up.made("/api/v1/namespaces/t/secrets", json!({"metadata": {"name": "mine"}})).await;
+        tokio::time::sleep(std::time::Duration::from_millis(120)).await;
+        assert_eq!(up.get("/api/v1/namespaces/t/secrets/mine").await.0, 200, "round {round}");
+        let (_, living) = up.get(namespace).await;
+        assert_eq!(living["spec"]["finalizers"], json!(["kubernetes"]), "round {round}");
+        // Even one that lost its finalizer is emptied.
+        up.put(&format!("{namespace}/finalize"), &free).await;
+        let (code, dying) = up.delete(namespace).await;
+        assert_eq!((code, dying["status"]["phase"].as_str()), (200, Some("Terminating")), "{dying}");
+        up.gone(namespace).await;
+    }
+    up.stop().await;
+}
+
+#[tokio::test]
+async fn a_thousand_objects_go_with_their_namespace() {
+    let up = up().await;
+    up.made(ALL, json!({"metadata": {"name": "t"}})).await;
+    let maps = "/api/v1/namespaces/t/configmaps";
+    let owner = up.made(maps, json!({"metadata": {"name": "owner"}})).await;
+    let owners = json!([{"apiVersion": "v1", "kind": "ConfigMap", "name": "owner", "uid": owner["metadata"]["uid"]}]);
+    for chunk in 0..10 {
+        let each = (0..100).map(|i| {
+            let name = format!("m{}", chunk * 100 + i);
+            up.made(maps, json!({"metadata": {"name": name, "ownerReferences": owners}}))
+        });
+        futures::future::join_all(each).await;
+    }
+    let began = Instant::now();
+    up.delete("/api/v1/namespaces/t").await;
+    up.gone("/api/v1/namespaces/t").await;
+    tracing::info!(took = ?began.elapsed(), "a namespace of 1,001 objects is gone");
+    assert_eq!(up.get(maps).await.1["items"], json!([]));
+    up.stop().await;
+}
