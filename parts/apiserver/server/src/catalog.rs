@@ -105,10 +105,9 @@ impl Catalog {
     }
 
     /// The catalog with this custom resource in place of what the definition `name` gave before; `since` is the
-    /// revision of its spec, None where that is the one that is served already.
-    pub(crate) fn with(&self, name: &str, def: ResourceDef, since: Option<i64>) -> Catalog {
+    /// revision of its spec.
+    pub(crate) fn with(&self, name: &str, def: ResourceDef, since: i64) -> Catalog {
         let mut custom = self.custom.clone();
-        let since = since.or_else(|| custom.get(name).map(|served| served.since)).unwrap_or(i64::MAX);
         custom.insert(name.to_owned(), Arc::new(Resource::new(def, since)));
         Catalog::of(Arc::clone(&self.built_in), Arc::clone(&self.reviews), custom)
     }

@@ -102,6 +102,7 @@ async fn learn(api: &Arc<Api>) -> anyhow::Result<()> {
         if let (Some(def), Some(name)) = (crd::served(&definition), definition["metadata"]["name"].as_str()) {
             // The revision of its last change is the best that is known of that of its spec.
             let since = definition["metadata"]["resourceVersion"].as_str().and_then(|rv| rv.parse().ok());
+            let since = since.unwrap_or(i64::MAX);
             api.change_catalog(|catalog| catalog.with(name, ResourceDef::clone(&def), since));
         }
     }

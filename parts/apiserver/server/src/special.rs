@@ -18,6 +18,7 @@ use crate::api::Call;
 use crate::catalog::Served;
 use crate::content;
 use crate::error::{ApiError, ApiResult};
+use crate::verbs::check_scope;
 use crate::write::Writer;
 
 /// What is set aside for an object until it is stored, so that no other takes it meanwhile. Whoever holds this lets it
@@ -58,6 +59,7 @@ pub(crate) async fn review(call: Call, body: ApiBody) -> ApiResult<Response<ApiB
     let request = &call.request;
     let found = call.api.catalog.load().review(&request.group, &request.version, &request.resource);
     let Some(served) = found else { return Err(ApiError::no_such_path()) };
+    check_scope(&call, &served)?;
     if request.verb != crate::request::Verb::Create || request.name.is_some() {
         return Err(ApiError::method_not_allowed());
     }

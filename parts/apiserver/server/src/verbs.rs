@@ -59,7 +59,7 @@ pub(crate) async fn answer(call: Call, body: ApiBody) -> ApiResult<Response<ApiB
 }
 
 /// A namespaced resource is written in a namespace; a cluster-scoped one never has one in its path.
-fn check_scope(call: &Call, served: &Served) -> ApiResult<()> {
+pub(crate) fn check_scope(call: &Call, served: &Served) -> ApiResult<()> {
     let namespaced = served.def().scope == purlin_apiserver_schema::Scope::Namespaced;
     let request = &call.request;
     let is_namespace = &*served.resource.gr == "namespaces";

@@ -125,8 +125,10 @@ pub(crate) fn observe(api: &Api, event: &Event) {
     }
     match (event.kind, served(event.object())) {
         (EventKind::Added | EventKind::Modified, Some(def)) => {
-            let since = (!same("spec")).then_some(event.rv);
-            api.change_catalog(|catalog| catalog.with(name, def.clone(), since));
+            api.change_catalog(|catalog| {
+                let known = catalog.stored(name).filter(|_| same("spec")).map(|served| served.resource.since);
+                catalog.with(name, def.clone(), known.unwrap_or(event.rv))
+            });
         }
         _ => api.change_catalog(|catalog| catalog.without(name)),
     }

@@ -1,5 +1,6 @@
 //! The last step of a write: the stored form, and the compare-and-swap with its audit row.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -16,12 +17,13 @@ const MAX_OBJECT: usize = 3 << 20;
 
 impl Writer {
     /// The object in its stored form.
-    fn in_storage(&self, object: &Value) -> Value {
+    fn in_storage<'a>(&self, object: &'a Value) -> Cow<'a, Value> {
         let def = self.served.def();
-        let mut object = object.clone();
+        let mut object = Cow::Borrowed(object);
         match def.strategy.alias {
-            Some(alias) => (alias.to_stored)(&mut object),
-            None => object["apiVersion"] = def.api_version(&def.stored().name).into(),
+            Some(alias) => (alias.to_stored)(object.to_mut()),
+            None if self.served.index == def.storage => {}
+            None => object.to_mut()["apiVersion"] = def.api_version(&def.stored().name).into(),
         }
         object
     }

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use purlin_apiserver_merge::{ApplyOptions, FieldSet, Tracked, UpdateOptions, apply as merge_applied, update as own};
 use purlin_apiserver_schema::{default, prune};
 use purlin_auth::Caller;
+use purlin_auth::rbac::{Attributes, Target};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
@@ -121,6 +122,7 @@ impl Writer {
                         "uid mismatch: the provided object specified uid, and no existing object was found",
                     ));
                 }
+                self.confirm_may_create(key)?;
                 let mut object = applied.clone();
                 object["metadata"]["name"] = (&*key.name).into();
                 match self.created(object, warnings.clone(), Some(force)).await {
@@ -138,6 +140,19 @@ impl Writer {
             }
         }
         Err(ApiError::modified(self.served.def(), &key.name))
+    }
+
+    /// Who applies what is not there yet needs the right to create it, not only to patch.
+    fn confirm_may_create(&self, key: &Key) -> ApiResult<()> {
+        let def = self.served.def();
+        let target = Target::Resource {
+            group: &def.group,
+            resource: &def.names.plural,
+            subresource: "",
+            namespace: &key.ns,
+            name: &key.name,
+        };
+        self.api.authorize(&self.caller, &Attributes { verb: "create", target })
     }
 
     /// Prunes and defaults what a client sent; the warnings, or 400 under Strict.

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::platform::{Client, Up, until, up};
+use crate::platform::{APPLY, Client, Up, until, up};
 
 const RBAC: &str = "/apis/rbac.authorization.k8s.io/v1";
 const MAPS: &str = "/api/v1/namespaces/default/configmaps";
@@ -57,6 +57,14 @@ async fn roles_and_bindings_take_effect_at_once() {
     assert_eq!(joe.get(&format!("{MAPS}?fieldSelector=metadata.name%3Db")).await.0, 403);
     assert_eq!(joe.get(MAPS).await.0, 403);
     assert_eq!(joe.get(&format!("{MAPS}/a?watch=1")).await.0, 404, "a single object is got");
+
+    // To apply what is not there is to create it.
+    grant(&up, "patcher", "jim", json!([{"apiGroups": [""], "resources": ["configmaps"], "verbs": ["patch"]}])).await;
+    let map = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "new"}});
+    let path = format!("{MAPS}/new?fieldManager=t");
+    refused(up.as_user("jim", &[]).patch(&path, APPLY, &map).await, "cannot create resource \"configmaps\"").await;
+    assert_eq!(up.patch(&path, APPLY, &map).await.0, 201);
+    assert_eq!(up.as_user("jim", &[]).patch(&path, APPLY, &map).await.0, 200);
     up.stop().await;
 }
 
@@ -173,5 +181,8 @@ async fn reviews() {
         jane.made(&format!("{reviews}/selfsubjectrulesreviews"), json!({"spec": {"namespace": "default"}})).await;
     assert!(rules["status"]["resourceRules"].to_string().contains("configmaps"), "{rules}");
     assert_eq!(up.get(&format!("{reviews}/selfsubjectaccessreviews")).await.0, 405);
+    let everywhere = json!({"spec": {"user": "jane", "resourceAttributes": asks("list")}});
+    let misplaced = format!("{reviews}/namespaces/default/subjectaccessreviews");
+    assert_eq!(up.post(&misplaced, &everywhere).await.0, 404, "a role of one namespace asks about no other");
     up.stop().await;
 }
