@@ -83,6 +83,18 @@ pub fn default_definition(crd: &mut Value) {
 
 /// Validates a CustomResourceDefinition (v1, defaulted) and builds what serves its resource.
 pub fn definition(crd: &Value) -> Result<ResourceDef, Vec<FieldError>> {
+    build(crd, cel::check)
+}
+
+/// As [`definition`], for one that was accepted: its rules are not compiled, which is most of the work.
+pub fn stored_definition(crd: &Value) -> Result<ResourceDef, Vec<FieldError>> {
+    build(crd, |_, _| Vec::new())
+}
+
+/// Says what is wrong with the rules of a schema; the path is that of the schema.
+type CheckRules = fn(&Schema, &str) -> Vec<FieldError>;
+
+fn build(crd: &Value, rules: CheckRules) -> Result<ResourceDef, Vec<FieldError>> {
     let mut errors = Vec::new();
     let spec = crd.get("spec").unwrap_or(&Value::Null);
     let group = text(spec, "group");
@@ -102,7 +114,7 @@ pub fn definition(crd: &Value) -> Result<ResourceDef, Vec<FieldError>> {
         }
     };
     check_conversion(spec, &mut errors);
-    let (versions, storage) = read_versions(spec, group, &names.kind, &mut errors);
+    let (versions, storage) = read_versions(spec, group, &names.kind, rules, &mut errors);
     if !errors.is_empty() {
         return Err(errors);
     }
@@ -282,7 +294,13 @@ fn check_conversion(spec: &Value, errors: &mut Vec<FieldError>) {
 }
 
 /// All versions in the order of discovery, and the index of the one that is stored.
-fn read_versions(spec: &Value, group: &str, kind: &str, errors: &mut Vec<FieldError>) -> (Vec<VersionDef>, usize) {
+fn read_versions(
+    spec: &Value,
+    group: &str,
+    kind: &str,
+    rules: CheckRules,
+    errors: &mut Vec<FieldError>,
+) -> (Vec<VersionDef>, usize) {
     let given = list(spec, "versions");
     if given.len() > MAX_VERSIONS {
         errors.push(too_many(&Path::prefix("spec.versions"), given.len() as u64, MAX_VERSIONS as u64));
@@ -291,7 +309,7 @@ fn read_versions(spec: &Value, group: &str, kind: &str, errors: &mut Vec<FieldEr
     let mut stored = Vec::new();
     let mut all: Vec<VersionDef> = Vec::with_capacity(given.len());
     for (i, value) in given.iter().enumerate() {
-        let version = read_version(value, &format!("spec.versions[{i}]"), (group, kind), errors);
+        let version = read_version(value, &format!("spec.versions[{i}]"), (group, kind), rules, errors);
         if flag(value, "storage") {
             stored.push(version.name.clone());
         }
@@ -314,7 +332,13 @@ fn read_versions(spec: &Value, group: &str, kind: &str, errors: &mut Vec<FieldEr
 }
 
 /// One version; `at` is its path.
-fn read_version(value: &Value, at: &str, (group, kind): (&str, &str), errors: &mut Vec<FieldError>) -> VersionDef {
+fn read_version(
+    value: &Value,
+    at: &str,
+    (group, kind): (&str, &str),
+    rules: CheckRules,
+    errors: &mut Vec<FieldError>,
+) -> VersionDef {
     let name = text(value, "name");
     invalid_name(errors, &format!("{at}.name"), name, "", dns1035_label(name));
     let deprecated = flag(value, "deprecated");
@@ -325,7 +349,7 @@ fn read_version(value: &Value, at: &str, (group, kind): (&str, &str), errors: &m
     let fallback = || format!("{group}/{name} {kind} is deprecated");
     let subresources = value.get("subresources").unwrap_or(&Value::Null);
     let status = subresources.get("status").is_some_and(|s| !s.is_null());
-    let schema = read_schema(value, at, status, errors);
+    let schema = read_schema(value, at, status, rules, errors);
     let selectable = read_selectable(list(value, "selectableFields"), &schema, at, errors);
     let root = implied(schema, &reference(group, name, kind));
     VersionDef {
@@ -356,8 +380,8 @@ fn check_warning(warning: &str, deprecated: bool, at: &str, errors: &mut Vec<Fie
     errors.push(FieldError::invalid(format!("{at}.deprecationWarning"), json!(warning), why));
 }
 
-/// `schema.openAPIV3Schema`, with its rules compiled once to see that they are good.
-fn read_schema(version: &Value, at: &str, status: bool, errors: &mut Vec<FieldError>) -> Schema {
+/// `schema.openAPIV3Schema`, with its rules checked.
+fn read_schema(version: &Value, at: &str, status: bool, rules: CheckRules, errors: &mut Vec<FieldError>) -> Schema {
     let at = format!("{at}.schema.openAPIV3Schema");
     let Some(openapi) = version.pointer("/schema/openAPIV3Schema").filter(|s| !s.is_null()) else {
         errors.push(FieldError::required(at, "schemas are required"));
@@ -379,7 +403,7 @@ fn read_schema(version: &Value, at: &str, status: bool, errors: &mut Vec<FieldEr
     }
     match Schema::from_openapi(openapi, &at) {
         Ok(schema) => {
-            errors.extend(cel::check(&schema, &at));
+            errors.extend(rules(&schema, &at));
             schema
         }
         Err(wrong) => {

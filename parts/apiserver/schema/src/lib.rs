@@ -34,7 +34,7 @@ mod tree;
 mod validate;
 
 pub use cel::{CelProgram, compile as compile_rules, evaluate as evaluate_rules, validate_with_rules};
-pub use crd::{compare_versions, default_definition, definition, definition_update};
+pub use crd::{compare_versions, default_definition, definition, definition_update, stored_definition};
 pub use decode::{DecodeError, Decoded, Limits, decode_json, decode_yaml};
 pub use def::{
     Alias, Column, ColumnSource, Names, Origin, ResourceDef, ScaleDef, Scope, Strategy, Subresource, VersionDef,

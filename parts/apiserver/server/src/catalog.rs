@@ -8,6 +8,7 @@ use std::sync::{Arc, OnceLock};
 
 use purlin_apiserver_schema::{CelProgram, Origin, ResourceDef, VersionDef, compile_rules};
 
+use crate::error::{ApiError, ApiResult};
 use crate::paths::Documents;
 
 /// One served resource.
@@ -20,7 +21,7 @@ pub(crate) struct Resource {
     /// no longer knows; 0 where that cannot be.
     pub(crate) since: i64,
     /// Compiled CEL rules of each version; compiled when the first object needs them.
-    programs: Vec<OnceLock<Arc<CelProgram>>>,
+    programs: Vec<OnceLock<Result<Arc<CelProgram>, String>>>,
 }
 
 impl Resource {
@@ -34,11 +35,15 @@ impl Resource {
         matches!(self.def.origin, Origin::Custom { .. })
     }
 
-    /// The rules of the version at `index`; a definition is only served once its rules compile.
-    pub(crate) fn program(&self, index: usize) -> &Arc<CelProgram> {
-        self.programs[index].get_or_init(|| {
+    /// The rules of the version at `index`. They compile when a definition is accepted; should those of a stored one
+    /// no longer, nothing is written by them.
+    pub(crate) fn program(&self, index: usize) -> ApiResult<&Arc<CelProgram>> {
+        let compiled = self.programs[index].get_or_init(|| {
             let compiled = compile_rules(&self.def.versions[index].schema);
-            Arc::new(compiled.unwrap_or_else(|errors| unreachable!("rules that were accepted: {errors:?}")))
+            compiled.map(Arc::new).map_err(|errors| errors.first().map(ToString::to_string).unwrap_or_default())
+        });
+        compiled.as_ref().map_err(|why| {
+            ApiError::internal(format!("the rules of {} do not compile any more: {why}", self.def.key()))
         })
     }
 }

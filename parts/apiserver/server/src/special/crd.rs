@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use parking_lot::Mutex;
-use purlin_apiserver_schema::{Origin, ResourceDef, definition, definition_update};
+use purlin_apiserver_schema::{Origin, ResourceDef, definition, definition_update, stored_definition};
 use serde_json::{Value, json};
 
 use crate::api::Api;
@@ -105,7 +105,7 @@ fn taken(writer: &Writer, name: &str, def: &ResourceDef, pending: &[Arc<Resource
 pub(crate) fn served(crd: &Value) -> Option<ResourceDef> {
     let conditions = crd["status"]["conditions"].as_array()?;
     conditions.iter().find(|c| c["type"] == "Established" && c["status"] == "True")?;
-    let mut def = definition(crd).ok()?;
+    let mut def = stored_definition(crd).ok()?;
     if metadata(crd, "deletionTimestamp").is_some() {
         // What is there can still be read and deleted; nothing new comes.
         def.verbs = &["delete", "deletecollection", "get", "list", "patch", "update", "watch"];

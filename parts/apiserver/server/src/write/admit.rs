@@ -16,7 +16,7 @@ impl Writer {
         if let Some(old) = old {
             errors.extend(validate_metadata_update(&new["metadata"], &old["metadata"]));
         }
-        let program = self.served.resource.program(self.served.index);
+        let program = self.served.resource.program(self.served.index)?;
         errors.extend(validate_with_rules(new, &version.schema, program, old));
         if errors.is_empty() {
             errors.extend((def.strategy.validate)(new, old));
