@@ -247,7 +247,7 @@ pub fn validate_with_rules(
     old: Option<&Value>,
 ) -> Vec<FieldError> {
     let mut errors = crate::validate(object, schema, old);
-    let blocking = [Cause::Required, Cause::TooLong, Cause::TooMany, Cause::TypeInvalid];
+    let blocking = [Cause::Required, Cause::NotSupported, Cause::TooLong, Cause::TooMany, Cause::TypeInvalid];
     if rules.is_empty() {
         return errors;
     }
