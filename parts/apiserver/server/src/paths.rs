@@ -64,8 +64,28 @@ pub(crate) async fn answer(api: &Api, path: &str, request: &Parts) -> ApiResult<
             let uri = format!("{}{JWKS_PATH}", api.tokens.issuer());
             Ok(content::value(StatusCode::OK, &api.tokens.configuration(&uri)))
         }
+        "/openapi/v2" if wants_protobuf(request) => Ok(protobuf(OPENAPI_V2_WITHOUT_DEFINITIONS)),
         _ => document(api, path, request).await,
     }
+}
+
+/// OpenAPI v2 in protobuf as kubectl asks for it, and takes nothing else; with the `@` it is no media type to answer with.
+const ASKED_FOR_PROTOBUF: &str = "application/com.github.proto-openapi.spec.v2@v1.0+protobuf";
+const OPENAPI_V2_PROTOBUF: &str = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf";
+
+/// `swagger: "2.0"`, the info's title and version, no paths and no definitions. kubectl validates a `List` by this
+/// document; of kinds that it does not find there it leaves the validation to the server, which does it anyway.
+const OPENAPI_V2_WITHOUT_DEFINITIONS: &[u8] = b"\x0a\x032.0\x12\x12\x0a\x0aKubernetes\x12\x041.36\x42\x00\x4a\x00";
+
+fn wants_protobuf(request: &Parts) -> bool {
+    let accept = request.headers.get(ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    accept.contains(ASKED_FOR_PROTOBUF) || accept.contains(OPENAPI_V2_PROTOBUF)
+}
+
+fn protobuf(body: &'static [u8]) -> Response<ApiBody> {
+    let mut response = Response::new(boxed(Bytes::from_static(body)));
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(OPENAPI_V2_PROTOBUF));
+    response
 }
 
 fn version() -> Value {
