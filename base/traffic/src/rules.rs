@@ -1,7 +1,8 @@
 //! Rules of an HTTPRoute: from its spec to [`Rule`]s, one for each match, and what of the spec is refused.
 //!
-//! A rule that asks for something that is not built is refused. Its matches stay and answer 500, so that a request
-//! never slips to a wider rule that lacks what its own rule asks for.
+//! A rule that asks for something that is not built is refused. Its matches stay, as far as they are understood, and
+//! answer 500, so that a request does not slip to a wider rule that lacks what its own rule asks for. Only a path that
+//! cannot be understood says nothing of which requests are meant: that match is dropped.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -195,46 +196,53 @@ fn check_prefix_replacement(at: &str, filters: &Filters, matches: &[Match]) -> R
     Ok(())
 }
 
-/// The matches that we understand, and what is wrong with the first of the others.
+/// The matches as far as we understand them, and what is wrong with the first of the others.
 fn compile_matches(at: &str, spec: &HttpRouteRule) -> (Vec<Match>, Option<Refusal>) {
     let everything = [HttpRouteMatch::default()];
     let specs = if spec.matches.is_empty() { &everything[..] } else { &spec.matches[..] };
     let (mut matches, mut refusal) = (Vec::with_capacity(specs.len()), None);
     for (i, spec) in specs.iter().enumerate() {
-        match compile_match(&format!("{at}.matches[{i}]"), spec) {
-            Ok(compiled) => matches.push(compiled),
-            Err(message) => refusal = refusal.or(Some((reasons::UNSUPPORTED_VALUE, message))),
-        }
+        let mut wrong = Vec::new();
+        matches.extend(compile_match(&format!("{at}.matches[{i}]"), spec, &mut wrong));
+        let first = wrong.into_iter().next().map(|message| (reasons::UNSUPPORTED_VALUE, message));
+        refusal = refusal.or(first);
     }
     (matches, refusal)
 }
 
-fn compile_match(at: &str, spec: &HttpRouteMatch) -> Result<Match, String> {
-    let method = match &spec.method {
-        Some(method @ (HttpMethod::Connect | HttpMethod::Other(_))) => {
-            return Err(format!("{at}.method: {method} is not supported"));
-        }
-        method => method.as_ref().map(|m| m.as_str().into()),
-    };
+/// A match without the conditions that we do not understand: its rule is refused then, so that what would have met
+/// them does not slip to a wider rule. None where that cannot be said even of the path.
+fn compile_match(at: &str, spec: &HttpRouteMatch, wrong: &mut Vec<String>) -> Option<Match> {
+    if let Some(method @ (HttpMethod::Connect | HttpMethod::Other(_))) = &spec.method {
+        wrong.push(format!("{at}.method: {method} is not supported"));
+    }
+    let method = spec.method.as_ref().map(|m| m.as_str().into());
+    let mut understood = |value: Result<ValueMatch, String>| value.map_err(|message| wrong.push(message)).ok();
     // Of equivalent names only the first counts.
     let mut names = HashSet::new();
     let mut headers = Vec::with_capacity(spec.headers.len());
     for header in &spec.headers {
         let name = header.name.to_ascii_lowercase();
-        let value = compile_value(&format!("{at}.headers: {name}"), &header.type_, &header.value)?;
-        if names.insert(name.clone()) {
+        let value = understood(compile_value(&format!("{at}.headers: {name}"), &header.type_, &header.value));
+        if names.insert(name.clone())
+            && let Some(value) = value
+        {
             headers.push((name.into(), value));
         }
     }
     let mut names = HashSet::new();
     let mut query = Vec::with_capacity(spec.query_params.len());
     for param in &spec.query_params {
-        let value = compile_value(&format!("{at}.queryParams: {}", param.name), &param.type_, &param.value)?;
-        if names.insert(&param.name) {
+        let at = format!("{at}.queryParams: {}", param.name);
+        let value = understood(compile_value(&at, &param.type_, &param.value));
+        if names.insert(&param.name)
+            && let Some(value) = value
+        {
             query.push((param.name.as_str().into(), value));
         }
     }
-    Ok(Match { path: compile_path(at, &spec.path)?, method, headers, query })
+    let path = compile_path(at, &spec.path).map_err(|message| wrong.push(message)).ok()?;
+    Some(Match { path, method, headers, query })
 }
 
 fn compile_path(at: &str, path: &HttpPathMatch) -> Result<PathMatch, String> {

@@ -273,7 +273,10 @@ fn route_conditions(
     if let (Ok(()), Some((reason, _))) = (&outcome, refused.values().next()) {
         let dropped: Vec<String> =
             refused.iter().map(|(index, (_, message))| format!("Dropped Rule {index}: {message}")).collect();
-        let message = format!("{}; requests that match are answered with 500", dropped.join("; "));
+        let message = format!(
+            "{}; requests that they match, as far as the matches are understood, are answered with 500",
+            dropped.join("; ")
+        );
         conditions.push(Condition::yes(condition::PARTIALLY_INVALID, reason, message));
     }
     conditions

@@ -222,9 +222,25 @@ fn a_route_with_some_rules_refused_is_partially_invalid_and_fails_closed() {
         ),
         &[
             "PartiallyInvalid/UnsupportedValue: Dropped Rule 0: rules[0].filters[0]: filter RequestMirror is not supported; \
-             Dropped Rule 2: rules[2].matches[1].method: CONNECT is not supported; requests that match are answered with 500",
+             Dropped Rule 2: rules[2].matches[1].method: CONNECT is not supported; requests that they match, as far as the matches are understood, are answered with 500",
             "/a/ [r#0] -> 500",
             "/b/ [r#2] -> 500",
+            "/ CONNECT [r#2] -> 500",
+            "/ [r#1] -> default/web:80*1",
+        ],
+    );
+}
+
+#[test]
+fn a_condition_that_is_not_understood_leaves_no_way_around_its_rule() {
+    check_rules(
+        "{matches: [{path: {value: /admin}, headers: [{name: x, type: RegularExpression, value: '(?=a)b'}]}, \
+         {path: {type: RegularExpression, value: '['}}]}, {backendRefs: [{name: web, port: 80}]}",
+        &[
+            "PartiallyInvalid/UnsupportedValue: Dropped Rule 0: rules[0].matches[0].headers: x: \"(?=a)b\" is not a regular \
+             expression that is supported: look-around, including look-ahead and look-behind, is not supported; requests that \
+             they match, as far as the matches are understood, are answered with 500",
+            "/admin/ [r#0] -> 500",
             "/ [r#1] -> default/web:80*1",
         ],
     );
