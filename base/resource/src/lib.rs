@@ -4,6 +4,7 @@
 //! or elsewhere. What it needs to know of many objects it reads from [`Watches`]: one reflector a kind and process.
 
 mod api;
+pub mod election;
 pub mod names;
 mod watches;
 

@@ -25,7 +25,8 @@ use crate::write::{Write, write_statuses};
 
 /// How long until a socket that could not be bound is tried again.
 const RETRY: Duration = Duration::from_secs(2);
-const RETRY_CLASS: Duration = Duration::from_millis(200);
+const FIRST_RETRY_CLASS: Duration = Duration::from_millis(200);
+const LAST_RETRY_CLASS: Duration = Duration::from_secs(30);
 
 /// What one loop owns.
 struct Controller<F> {
@@ -39,12 +40,14 @@ struct Controller<F> {
     lag: Histogram,
 }
 
-/// Runs until shut down; `ready` is called when the first model is served.
+/// Runs until shut down; `ready` is called when the first model is served. Of several controllers on one API each
+/// serves, and the one that `leads` writes statuses.
 pub async fn control<F, A>(
     client: Client,
     watches: &Watches,
     addresses: AddressPool,
     apply: F,
+    mut leads: watch::Receiver<bool>,
     shutdown: CancellationToken,
     ready: impl FnOnce(),
 ) where
@@ -60,7 +63,10 @@ pub async fn control<F, A>(
         }
         let mut controller = Controller::new(addresses, apply);
         objects.refresh(&mut controller.input);
-        wanted.send_replace(controller.reconcile(Instant::now()).await);
+        let hand_over = |writes, leads: &watch::Receiver<bool>| {
+            wanted.send_replace(if *leads.borrow() { writes } else { Vec::new() });
+        };
+        hand_over(controller.reconcile(Instant::now()).await, &leads);
         ready();
         loop {
             let unbound = !controller.input.plane.binds.is_empty();
@@ -69,6 +75,7 @@ pub async fn control<F, A>(
                     true => true,
                     false => return,
                 },
+                Ok(()) = leads.changed() => true,
                 () = tokio::time::sleep(RETRY), if unbound => false,
             };
             let since = Instant::now();
@@ -77,7 +84,7 @@ pub async fn control<F, A>(
                 true => controller.reconcile(since).await,
                 false => controller.writes(),
             };
-            wanted.send_replace(writes);
+            hand_over(writes, &leads);
         }
     };
     let writer = write_statuses(client.clone(), batches, shutdown.clone());
@@ -186,6 +193,7 @@ async fn ensure_class(client: &Client) {
         parameters_ref: None,
     };
     let class = GatewayClass::new(names::GATEWAY_CLASS, spec);
+    let mut backoff = FIRST_RETRY_CLASS;
     loop {
         let error = match api.get_opt(names::GATEWAY_CLASS).await {
             Ok(Some(_)) => return,
@@ -196,7 +204,12 @@ async fn ensure_class(client: &Client) {
             },
             Err(error) => error,
         };
-        tracing::warn!(%error, "the GatewayClass {} cannot be made yet", names::GATEWAY_CLASS);
-        tokio::time::sleep(RETRY_CLASS).await;
+        let error = match &error {
+            kube::Error::Api(status) => status.message.clone(),
+            other => other.to_string(),
+        };
+        tracing::warn!(error, "the GatewayClass {} cannot be made yet; tried again", names::GATEWAY_CLASS);
+        tokio::time::sleep(backoff).await;
+        backoff = (backoff * 2).min(LAST_RETRY_CLASS);
     }
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use purlin_gateway_proxy::{ApplyReport, Place, Proxy};
+use purlin_resource::election::Candidate;
 use purlin_role::Context;
 use purlin_traffic::PlaneReport;
 use purlin_traffic::model::RouteModel;
@@ -12,6 +13,8 @@ use purlin_traffic::model::RouteModel;
 use crate::config::Config;
 use crate::control::control;
 
+/// The Lease of the controller that writes statuses.
+const LEASE: &str = "purlin-gateway";
 /// How long requests in flight may take to finish when the role stops.
 const DRAIN: Duration = Duration::from_secs(20);
 
@@ -24,10 +27,19 @@ pub async fn run(ctx: Context, config: Config) -> anyhow::Result<()> {
         async move { plane_report(proxy.apply(&model).await) }
     };
     let watches = &ctx.platform.watches;
-    control(ctx.client.clone(), watches, config.addresses, apply, ctx.shutdown.clone(), || gate.open()).await;
+    let candidate = Candidate::new(ctx.client.clone(), LEASE, &identity(&ctx));
+    let leads = candidate.leads();
+    ctx.tasks.spawn(candidate.run(ctx.shutdown.clone()));
+    control(ctx.client.clone(), watches, config.addresses, apply, leads, ctx.shutdown.clone(), || gate.open()).await;
     gate.shut();
     proxy.drain(DRAIN).await;
     Ok(())
+}
+
+/// Who this gateway is in its Lease: the installation, not the process.
+fn identity(ctx: &Context) -> String {
+    let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    format!("{}:{}", host.trim(), ctx.platform.data_dir.display())
 }
 
 fn plane_report(applied: ApplyReport) -> PlaneReport {

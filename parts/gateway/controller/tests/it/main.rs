@@ -10,7 +10,7 @@ use purlin_resource::{ApiHandle, Watches};
 use purlin_traffic::PlaneReport;
 use purlin_traffic::model::RouteModel;
 use serde_json::{Value, json};
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -23,6 +23,7 @@ struct Running {
     tasks: TaskTracker,
     task: tokio::task::JoinHandle<()>,
     is_ready: oneshot::Receiver<()>,
+    leads: watch::Sender<bool>,
 }
 
 #[derive(Default)]
@@ -32,6 +33,14 @@ struct Plane {
 }
 
 fn start(api: &Api, addresses: &str) -> Running {
+    let running = follow(api, addresses);
+    running.leads.send_replace(true);
+    running
+}
+
+/// Starts a controller that does not lead.
+fn follow(api: &Api, addresses: &str) -> Running {
+    let (leads, leading) = watch::channel(false);
     let handle = ApiHandle::default();
     handle.register(Box::new(api.clone()));
     let (shutdown, tasks) = (CancellationToken::new(), TaskTracker::new());
@@ -47,14 +56,21 @@ fn start(api: &Api, addresses: &str) -> Running {
             plane.models.push(model);
             std::future::ready(plane.report.clone())
         };
-        control(client, &watches, addresses, apply, stop, || ready.send(()).unwrap_or(())).await;
+        control(client, &watches, addresses, apply, leading, stop, || ready.send(()).unwrap_or(())).await;
     });
-    Running { plane, shutdown, tasks, task, is_ready }
+    Running { plane, shutdown, tasks, task, is_ready, leads }
 }
 
 impl Running {
     fn sockets(&self) -> Vec<SocketAddr> {
         self.plane.lock().unwrap().models.last().map(|m| m.binds.keys().copied().collect()).unwrap_or_default()
+    }
+
+    /// Returns once the data plane has been told a model like this.
+    async fn told(&self, like: impl Fn(&RouteModel) -> bool) {
+        while !self.plane.lock().unwrap().models.last().is_some_and(|model| like(model)) {
+            tokio::time::sleep(std::time::Duration::from_millis(2)).await;
+        }
     }
 
     async fn stop(self) {
@@ -189,5 +205,23 @@ async fn what_the_data_plane_cannot_do_is_said_until_it_can() {
     assert_eq!(verdict(&status["listeners"][0]["conditions"], "Accepted").as_deref(), Some("False/PortUnavailable"));
     running.plane.lock().unwrap().report.binds.clear();
     api.until("it is retried", |api| programmed(api, "gw").as_deref() == Some("True/Programmed")).await;
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn only_the_leader_writes_statuses_but_each_serves() {
+    let api = Api::new();
+    api.put("gateways", gateway("gw", 80));
+    let running = follow(&api, "10.0.0.0/24");
+    running.told(|model| model.binds.len() == 1).await;
+    assert_eq!(api.take_patches(), Vec::<String>::new());
+    running.leads.send_replace(true);
+    api.until("the Gateway is programmed", |api| programmed(api, "gw").as_deref() == Some("True/Programmed")).await;
+    running.leads.send_replace(false);
+    let mut served = route("r", "gw");
+    served["spec"]["rules"] = json!([{"matches": [{"path": {"type": "PathPrefix", "value": "/"}}]}]);
+    api.put("httproutes", served);
+    running.told(|model| model.binds.values().any(|bind| !bind.listeners[0].hosts.is_empty())).await;
+    assert_eq!(accepted(&api, "r"), None);
     running.stop().await;
 }
