@@ -4,7 +4,9 @@
 //! - `.` and `..` elements, also percent-encoded, are resolved (RFC 3986, section 5.2.4), as nginx and Envoy do;
 //! - refused are: climbing above the root, an encoded NUL, an incomplete percent escape, a raw backslash, a dot element
 //!   that only shows after decoding `%2f` or `%5c`, and a dot element with parameters (`/..;x/`);
-//! - all else stays as it came: doubled slashes, encoded slashes, the query. A fragment never gets here: the parser of
+//! - percent escapes of unreserved characters (letters, digits, `-`, `.`, `_`, `~`) are decoded: they are the same
+//!   path (RFC 3986, section 6.2.2.2);
+//! - all else stays as it came: doubled slashes, encoded slashes, parameters behind `;`, the query. A fragment never gets here: the parser of
 //!   the request line cuts it.
 
 use std::borrow::Cow;
@@ -36,7 +38,7 @@ pub(crate) fn normalise(path: &str) -> Result<Cow<'_, str>, BadPath> {
         dots |= judge(element)?;
     }
     if !dots {
-        return Ok(Cow::Borrowed(path));
+        return Ok(unreserved(path));
     }
     let mut kept: Vec<&str> = Vec::new();
     let mut elements = path.split('/').skip(1).peekable();
@@ -54,7 +56,33 @@ pub(crate) fn normalise(path: &str) -> Result<Cow<'_, str>, BadPath> {
             None => kept.push(element),
         }
     }
-    Ok(Cow::Owned(kept.iter().flat_map(|element| ["/", element]).collect()))
+    let resolved: String = kept.iter().flat_map(|element| ["/", element]).collect();
+    Ok(Cow::Owned(unreserved(&resolved).into_owned()))
+}
+
+/// Decodes the escapes of unreserved characters; the path has been judged, so its escapes are complete.
+fn unreserved(path: &str) -> Cow<'_, str> {
+    let decoded = |escape: &str| {
+        let byte = escape.get(..2).and_then(|hex| u8::from_str_radix(hex, 16).ok())?;
+        (byte.is_ascii_alphanumeric() || b"-._~".contains(&byte)).then_some(char::from(byte))
+    };
+    let mut parts = path.split('%');
+    let mut out = parts.next().unwrap_or_default().to_owned();
+    let mut changed = false;
+    for escape in parts {
+        match decoded(escape) {
+            Some(c) => {
+                changed = true;
+                out.push(c);
+                out.push_str(escape.get(2..).unwrap_or_default());
+            }
+            None => {
+                out.push('%');
+                out.push_str(escape);
+            }
+        }
+    }
+    if changed { Cow::Owned(out) } else { Cow::Borrowed(path) }
 }
 
 /// Whether the element is a dot element; refuses what is not to be passed on.
@@ -108,7 +136,12 @@ mod tests {
 
     #[test]
     fn one_form() {
-        for same in ["/", "/a", "/a/", "//a", "/a%2Fb", "/a.b/..c/d..", "/%41", "/a;x=1", "/...", "/a%20b"] {
+        check("/%61dmin", Ok("/admin"));
+        check("/%41%2D%7e%5F%2e%62", Ok("/A-~_.b"));
+        check("/a%2fb%25%3b%c3%a9", Ok("/a%2fb%25%3b%c3%a9"));
+        check("/%2561", Ok("/%2561"));
+        check("/a/../%62", Ok("/b"));
+        for same in ["/", "/a", "/a/", "//a", "/a%2Fb", "/a.b/..c/d..", "/a;x=1", "/...", "/a%20b"] {
             check(same, Ok(same));
         }
         check("/a/./b", Ok("/a/b"));
