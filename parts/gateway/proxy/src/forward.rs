@@ -21,7 +21,7 @@ use tokio::time::{Instant, sleep_until};
 
 use crate::answer::{self, Failure};
 use crate::body::{Download, Out, Silence, Upload, UploadState};
-use crate::head::framing;
+use crate::head::{framing, padding};
 use crate::headers;
 use crate::pool::{Lease, NotSent, Upstream};
 use crate::record::Record;
@@ -200,6 +200,7 @@ fn two_of<'a, T>(all: &'a [T], random: &mut impl RngExt) -> (Option<&'a T>, Opti
 fn judge(response: &Response<Incoming>, upgrade_asked: bool) -> Result<(), Failure> {
     let version = response.version();
     framing(response.headers(), version).map_err(|_| Failure::BAD_RESPONSE)?;
+    padding(response.headers(), version).map_err(|_| Failure::BAD_RESPONSE)?;
     if response.status() == StatusCode::SWITCHING_PROTOCOLS {
         let named = headers::upgrade(response.headers()).is_some();
         return if upgrade_asked && named { Ok(()) } else { Err(Failure::BAD_RESPONSE) };

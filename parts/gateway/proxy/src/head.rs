@@ -18,17 +18,18 @@ const MAX_AUTHORITY: usize = 260;
 /// What a request is for, in one form.
 #[derive(Clone, Debug)]
 pub(crate) struct Target {
-    /// Host and port in lower case, as sent on.
+    /// Host and port as they came, and as they are sent on.
     pub(crate) authority: HeaderValue,
-    host_len: usize,
+    /// The host in lower case, without port and trailing dot.
+    host: Box<str>,
     /// Path and query, the path normalised.
     pub(crate) path: PathAndQuery,
 }
 
 impl Target {
-    /// The host without port and trailing dot.
+    /// The host in lower case, without port and trailing dot.
     pub(crate) fn host(&self) -> &str {
-        self.authority.to_str().ok().and_then(|a| a.get(..self.host_len)).unwrap_or_default()
+        &self.host
     }
 }
 
@@ -49,8 +50,9 @@ pub(crate) fn judge(parts: &Parts) -> Result<Target, Refused> {
         return Err(Refused { status: StatusCode::NOT_IMPLEMENTED, why: "CONNECT is not served" });
     }
     framing(&parts.headers, parts.version)?;
-    let (authority, host_len) = authority(parts)?;
-    Ok(Target { authority, host_len, path: path(parts)? })
+    padding(&parts.headers, parts.version)?;
+    let (authority, host) = authority(parts)?;
+    Ok(Target { authority, host, path: path(parts)? })
 }
 
 /// Transfer-Encoding and Content-Length of a message, request or response.
@@ -77,7 +79,18 @@ pub(crate) fn framing(headers: &HeaderMap, version: Version) -> Result<(), Refus
     Ok(())
 }
 
-fn authority(parts: &Parts) -> Result<(HeaderValue, usize), Refused> {
+/// HTTP/2 knows no white space around a value (RFC 9113, section 8.2.1): HTTP/1.1 behind this proxy would trim it, and
+/// see another value than the rules did.
+pub(crate) fn padding(headers: &HeaderMap, version: Version) -> Result<(), Refused> {
+    let blank = |b: Option<&u8>| matches!(b, Some(b' ' | b'\t'));
+    let padded = |value: &HeaderValue| blank(value.as_bytes().first()) || blank(value.as_bytes().last());
+    if version == Version::HTTP_2 && headers.values().any(padded) {
+        return Err(bad("a header's value begins or ends with white space"));
+    }
+    Ok(())
+}
+
+fn authority(parts: &Parts) -> Result<(HeaderValue, Box<str>), Refused> {
     let mut hosts = parts.headers.get_all(HOST).iter();
     let host = hosts.next();
     if hosts.next().is_some() {
@@ -102,8 +115,8 @@ fn authority(parts: &Parts) -> Result<(HeaderValue, usize), Refused> {
     }
 }
 
-/// Checks `host[:port]`; `as_value` is the same as a header value, reused when it is in lower case already.
-fn checked_authority(text: &[u8], as_value: Option<&HeaderValue>) -> Result<(HeaderValue, usize), Refused> {
+/// Checks `host[:port]`; `as_value` is the same as a header value. Yields it, and the host in the form that is matched.
+fn checked_authority(text: &[u8], as_value: Option<&HeaderValue>) -> Result<(HeaderValue, Box<str>), Refused> {
     const BAD: Refused = bad("the host is not valid");
     if text.len() > MAX_AUTHORITY {
         return Err(BAD);
@@ -135,12 +148,9 @@ fn checked_authority(text: &[u8], as_value: Option<&HeaderValue>) -> Result<(Hea
     if !valid || !port_valid {
         return Err(BAD);
     }
-    let host_len = host.strip_suffix(b".").unwrap_or(host).len();
-    let value = match as_value {
-        Some(value) if !text.iter().any(u8::is_ascii_uppercase) => value.clone(),
-        _ => HeaderValue::from_bytes(&text.to_ascii_lowercase()).map_err(|_| BAD)?,
-    };
-    Ok((value, host_len))
+    let matched = str::from_utf8(host.strip_suffix(b".").unwrap_or(host)).map_err(|_| BAD)?.to_ascii_lowercase();
+    let value = as_value.cloned().map_or_else(|| HeaderValue::from_bytes(text).map_err(|_| BAD), Ok)?;
+    Ok((value, matched.into()))
 }
 
 fn path(parts: &Parts) -> Result<PathAndQuery, Refused> {
@@ -152,6 +162,9 @@ fn path(parts: &Parts) -> Result<PathAndQuery, Refused> {
         return Err(bad("the scheme is neither http nor https"));
     }
     let given = parts.uri.path_and_query().ok_or(BAD)?;
+    if !given.as_str().is_ascii() {
+        return Err(bad("the target has bytes that a URL must escape"));
+    }
     if given.as_str() == "*" {
         // For the server as a whole: no rule has a path for it, so it ends as not found.
         return if parts.method == Method::OPTIONS { Ok(given.clone()) } else { Err(BAD) };
@@ -250,5 +263,21 @@ mod tests {
         te(Version::HTTP_11, &[("content-length", "1"), ("content-length", "1")], false);
         te(Version::HTTP_11, &[("content-length", "+1")], false);
         te(Version::HTTP_11, &[("content-length", "10")], true);
+    }
+
+    #[test]
+    fn the_host_is_sent_on_as_it_came() {
+        let target = judge(&head("GET", "/", Version::HTTP_11, &[("host", "S.Example.:80")])).unwrap();
+        assert_eq!((target.authority.to_str().unwrap(), target.host()), ("S.Example.:80", "s.example"));
+    }
+
+    #[test]
+    fn values_are_what_they_look_like() {
+        let judged =
+            |version, value| judge(&head("GET", "http://a/", version, &[("host", "a"), ("x-role", value)])).is_ok();
+        assert!(judged(Version::HTTP_2, "admin"));
+        for padded in [" admin", "admin\t"] {
+            assert!(!judged(Version::HTTP_2, padded), "{padded:?}");
+        }
     }
 }
