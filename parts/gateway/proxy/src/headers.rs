@@ -1,7 +1,9 @@
 //! Headers that belong to one connection, and those that a proxy adds (RFC 9110, section 7.6).
 //!
 //! `X-Forwarded-For` is appended to; `X-Forwarded-Proto` and `X-Forwarded-Host` say what this proxy saw, whatever a
-//! client claims. `Server` of a backend is passed on; answers of the proxy itself say `purlin`.
+//! client claims; `Forwarded` and `X-Forwarded-Port`, which it does not write, are dropped. Names with an underscore are
+//! dropped where backends that turn `-` into `_` (CGI, WSGI) would take them for a header that frames the message or
+//! that a proxy writes. `Server` of a backend is passed on; answers of the proxy itself say `purlin`.
 
 use std::net::IpAddr;
 
@@ -15,6 +17,27 @@ const HTTP2_SETTINGS: HeaderName = HeaderName::from_static("http2-settings");
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
+
+/// Written by proxies only, and not by this one.
+const FORWARDED: HeaderName = HeaderName::from_static("forwarded");
+const FORWARDED_PORT: HeaderName = HeaderName::from_static("x-forwarded-port");
+
+/// Names that no header with an underscore may be taken for.
+const GUARDED: [&str; 13] = [
+    "host",
+    "connection",
+    "content-length",
+    "transfer-encoding",
+    "upgrade",
+    "te",
+    "trailer",
+    "keep-alive",
+    "proxy-connection",
+    "proxy-authorization",
+    "x-request-id",
+    "traceparent",
+    "tracestate",
+];
 
 /// Never removed because `Connection` names them: they say where a message goes and where it ends.
 const KEPT: [HeaderName; 2] = [HOST, CONTENT_LENGTH];
@@ -36,6 +59,22 @@ pub(crate) fn strip_hop_by_hop(headers: &mut HeaderMap) {
         }
     }
     for name in [TRANSFER_ENCODING, UPGRADE, KEEP_ALIVE, PROXY_CONNECTION, PROXY_AUTHORIZATION, HTTP2_SETTINGS] {
+        headers.remove(name);
+    }
+}
+
+/// Removes headers that backends could take for one that this proxy has judged or writes.
+pub(crate) fn strip_disguised(headers: &mut HeaderMap) {
+    if !headers.keys().any(|name| name.as_str().contains('_')) {
+        return;
+    }
+    let disguised = |name: &HeaderName| {
+        let plain = name.as_str().replace('_', "-");
+        name.as_str().contains('_')
+            && (GUARDED.contains(&&*plain) || plain == "forwarded" || plain.starts_with("x-forwarded-"))
+    };
+    let names: Vec<HeaderName> = headers.keys().filter(|name| disguised(name)).cloned().collect();
+    for name in names {
         headers.remove(name);
     }
 }
@@ -80,6 +119,8 @@ pub(crate) fn set_forwarded(headers: &mut HeaderMap, client: IpAddr, https: bool
     if let Ok(value) = HeaderValue::try_from(chain) {
         headers.insert(FORWARDED_FOR, value);
     }
+    headers.remove(FORWARDED);
+    headers.remove(FORWARDED_PORT);
     headers.insert(FORWARDED_PROTO, HeaderValue::from_static(if https { "https" } else { "http" }));
     headers.insert(FORWARDED_HOST, authority.clone());
 }
@@ -118,6 +159,14 @@ mod tests {
     }
 
     #[test]
+    fn disguises() {
+        let mut headers =
+            map(&[("content_length", "5"), ("x_forwarded-proto", "https"), ("x_mine", "1"), ("x-y", "2")]);
+        strip_disguised(&mut headers);
+        assert_eq!(headers, map(&[("x_mine", "1"), ("x-y", "2")]));
+    }
+
+    #[test]
     fn upgrades() {
         let of = |headers| upgrade(&map(headers)).is_some();
         assert!(of(&[("connection", "keep-alive, Upgrade"), ("upgrade", "websocket")]));
@@ -129,10 +178,12 @@ mod tests {
 
     #[test]
     fn forwarded() {
-        let mut headers = map(&[("x-forwarded-for", "1.1.1.1"), ("x-forwarded-proto", "https")]);
+        let claims = [("forwarded", "for=6.6.6.6"), ("x-forwarded-port", "1"), ("x-forwarded-proto", "https")];
+        let mut headers = map(&[claims.as_slice(), &[("x-forwarded-for", "1.1.1.1")]].concat());
         set_forwarded(&mut headers, "::ffff:9.9.9.9".parse().unwrap(), false, &HeaderValue::from_static("a"));
         assert_eq!(headers["x-forwarded-for"], "1.1.1.1, 9.9.9.9");
         assert_eq!(headers["x-forwarded-proto"], "http");
         assert_eq!(headers["x-forwarded-host"], "a");
+        assert_eq!(headers.len(), 3);
     }
 }
