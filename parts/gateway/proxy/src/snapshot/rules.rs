@@ -94,9 +94,7 @@ impl Rule {
     /// All but the path.
     fn holds(&self, head: &Parts, query: Option<&str>) -> bool {
         self.method.as_ref().is_none_or(|method| *method == head.method)
-            && self.headers.iter().all(|(name, test)| {
-                head.headers.get_all(name).iter().any(|v| str::from_utf8(v.as_bytes()).is_ok_and(|v| test.holds(v)))
-            })
+            && self.headers.iter().all(|(name, test)| header(head, name).is_some_and(|value| test.holds(&value)))
             && self.query.iter().all(|(name, test)| parameter(query, name).is_some_and(|value| test.holds(&value)))
     }
 }
@@ -111,16 +109,31 @@ impl Test {
     }
 }
 
+/// The value of a header; one that stands on several lines is their list (RFC 9110, section 5.3).
+fn header<'a>(head: &'a Parts, name: &HeaderName) -> Option<std::borrow::Cow<'a, str>> {
+    let mut lines = head.headers.get_all(name).iter().map(|line| str::from_utf8(line.as_bytes()));
+    let first = lines.next()?.ok()?;
+    let mut rest = lines.peekable();
+    if rest.peek().is_none() {
+        return Some(first.into());
+    }
+    let mut list = first.to_owned();
+    for line in rest {
+        list.push(',');
+        list.push_str(line.ok()?);
+    }
+    Some(list.into())
+}
+
 /// The first value of a query parameter, decoded.
 fn parameter<'a>(query: Option<&'a str>, name: &str) -> Option<std::borrow::Cow<'a, str>> {
     let decode = |text: &'a str| {
         let decoded = percent_encoding::percent_decode_str(text).decode_utf8().ok()?;
         Some(if text.contains('+') { decode_form(text)?.into() } else { decoded })
     };
-    query?.split('&').find_map(|pair| {
-        let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
-        (decode(key)? == name).then(|| decode(value)).flatten()
-    })
+    let pairs = query?.split('&').map(|pair| pair.split_once('=').unwrap_or((pair, "")));
+    let (_, value) = pairs.into_iter().find(|(key, _)| decode(key).is_some_and(|key| key == name))?;
+    decode(value)
 }
 
 /// As a form is decoded: a plus is a space.

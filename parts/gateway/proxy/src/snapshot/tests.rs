@@ -141,12 +141,15 @@ fn conditions() {
     check("POST", "/", &[("version", "two")], "post");
     check("GET", "/", &[("Version", "two")], "header");
     check("GET", "/", &[("version", "Two")], "-");
-    check("GET", "/", &[("version", "one"), ("version", "two")], "header");
+    // Several lines are one list: neither of its members alone.
+    check("GET", "/", &[("version", "one"), ("version", "two")], "-");
+    check("GET", "/", &[("version", "two"), ("color", "red"), ("color", "blue")], "header");
     check("GET", "/", &[("version", "two"), ("color", "blue")], "both");
     check("GET", "/", &[("version", "two"), ("color", "blueish")], "header");
     check("GET", "/?a%20b=c+d", &[], "query");
     check("GET", "/?x=1&a+b=c%20d", &[], "query");
     check("GET", "/?a%20b=x&a%20b=c+d", &[], "-");
+    check("GET", "/?a%20b=%ff&a%20b=c+d", &[], "-");
     check("GET", "/?n=12", &[], "pattern");
     check("GET", "/?n=12a", &[], "-");
     check("GET", "/?n", &[], "-");
