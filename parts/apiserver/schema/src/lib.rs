@@ -17,6 +17,7 @@ mod decode;
 mod def;
 mod default;
 mod duration;
+mod empty;
 mod error;
 #[cfg(test)]
 mod fixture;
@@ -41,6 +42,7 @@ pub use def::{
 };
 pub use default::default;
 pub use duration::{age, human_duration};
+pub use empty::{drop_empty, drop_empty_metadata};
 pub use error::{Cause, FieldError};
 pub use meta::{validate_labels, validate_metadata, validate_metadata_update};
 pub use meta_schema::object_meta_schema;

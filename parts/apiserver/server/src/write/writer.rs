@@ -7,7 +7,7 @@
 use std::sync::Arc;
 
 use purlin_apiserver_merge::{ApplyOptions, FieldSet, Tracked, UpdateOptions, apply as merge_applied, update as own};
-use purlin_apiserver_schema::{default, prune};
+use purlin_apiserver_schema::{default, drop_empty, drop_empty_metadata, prune};
 use purlin_auth::Caller;
 use purlin_auth::rbac::{Attributes, Target};
 use serde_json::{Value, json};
@@ -163,8 +163,15 @@ impl Writer {
     }
 
     fn default(&self, object: &mut Value) {
-        default(object, &self.served.version().schema);
+        let schema = &self.served.version().schema;
+        default(object, schema);
         (self.served.def().strategy.default)(object);
+        if !self.served.resource.is_custom() {
+            drop_empty(object, schema);
+        }
+        if let (Some(metadata), Some(schema)) = (object.get_mut("metadata"), schema.properties.get("metadata")) {
+            drop_empty_metadata(metadata, schema);
+        }
     }
 
     /// Drops what the schema does not know; the warnings, or 400 under Strict.

@@ -294,3 +294,17 @@ async fn a_generated_name_is_tried_again_and_nobody_loses_an_update() {
     assert_eq!(all["data"].as_object().unwrap().len(), 33);
     up.stop().await;
 }
+
+#[tokio::test]
+async fn what_is_emptied_is_left_out() {
+    let up = up().await;
+    let map = json!({"metadata": {"name": "e", "labels": {"a": "b"}}, "data": {"k": "1"}});
+    assert_eq!(up.post(MAPS, &map).await.0, 201);
+    let merge = "application/merge-patch+json";
+    let emptied = r#"{"metadata":{"labels":{"a":null}},"data":{"k":null}}"#;
+    let (code, left) = up.send("PATCH", &format!("{MAPS}/e"), merge, emptied).await;
+    assert_eq!(code, 200, "{left}");
+    assert_eq!((left.get("data"), left["metadata"].get("labels")), (None, None));
+    assert_eq!(left["metadata"]["managedFields"].to_string().matches("f:labels").count(), 0, "{left}");
+    up.stop().await;
+}
