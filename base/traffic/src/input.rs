@@ -29,6 +29,8 @@ pub struct Input {
     pub addresses: BTreeMap<ObjectName, GatewayAddresses>,
     /// What the data plane said of the last model.
     pub plane: PlaneReport,
+    /// The version of the Gateway API's definitions that the cluster has (`v1.6.3`), where it is known.
+    pub bundle_version: Option<String>,
 }
 
 /// The addresses of a Gateway.

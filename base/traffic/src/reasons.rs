@@ -10,6 +10,7 @@ pub mod condition {
     pub const PARTIALLY_INVALID: &str = "PartiallyInvalid";
     pub const PROGRAMMED: &str = "Programmed";
     pub const RESOLVED_REFS: &str = "ResolvedRefs";
+    pub const SUPPORTED_VERSION: &str = "SupportedVersion";
 }
 
 pub const ACCEPTED: &str = "Accepted";
@@ -25,16 +26,18 @@ pub const INVALID_PARAMETERS: &str = "InvalidParameters";
 pub const INVALID_ROUTE_KINDS: &str = "InvalidRouteKinds";
 pub const LISTENERS_NOT_RESOLVED: &str = "ListenersNotResolved";
 pub const LISTENERS_NOT_VALID: &str = "ListenersNotValid";
+pub const NOT_ALLOWED_BY_LISTENERS: &str = "NotAllowedByListeners";
 pub const NO_CONFLICTS: &str = "NoConflicts";
 pub const NO_MATCHING_LISTENER_HOSTNAME: &str = "NoMatchingListenerHostname";
 pub const NO_MATCHING_PARENT: &str = "NoMatchingParent";
-pub const NOT_ALLOWED_BY_LISTENERS: &str = "NotAllowedByListeners";
 pub const OVERLAPPING_HOSTNAMES: &str = "OverlappingHostnames";
 pub const PORT_UNAVAILABLE: &str = "PortUnavailable";
 pub const PROGRAMMED: &str = "Programmed";
 pub const PROTOCOL_CONFLICT: &str = "ProtocolConflict";
 pub const REF_NOT_PERMITTED: &str = "RefNotPermitted";
 pub const RESOLVED_REFS: &str = "ResolvedRefs";
+pub const SUPPORTED_VERSION: &str = "SupportedVersion";
 pub const UNSUPPORTED_ADDRESS: &str = "UnsupportedAddress";
 pub const UNSUPPORTED_PROTOCOL: &str = "UnsupportedProtocol";
 pub const UNSUPPORTED_VALUE: &str = "UnsupportedValue";
+pub const UNSUPPORTED_VERSION: &str = "UnsupportedVersion";

@@ -18,7 +18,7 @@ use crate::reasons::{self, condition};
 pub struct ClassReport {
     /// The generation that was looked at.
     pub generation: Option<i64>,
-    /// Accepted.
+    /// Accepted, SupportedVersion.
     pub conditions: Vec<Condition>,
 }
 

@@ -47,7 +47,7 @@ pub const FEATURES: [&str; 26] = [
 /// The schema's bound of `status.parents`.
 const MAX_PARENTS: usize = 32;
 
-const OF_CLASS: [&str; 1] = [condition::ACCEPTED];
+const OF_CLASS: [&str; 2] = [condition::ACCEPTED, condition::SUPPORTED_VERSION];
 const OF_GATEWAY: [&str; 3] = [condition::ACCEPTED, condition::PROGRAMMED, condition::RESOLVED_REFS];
 const OF_LISTENER: [&str; 5] = [
     condition::ACCEPTED,

@@ -75,7 +75,9 @@ pub fn translate(input: &Input, previous: Option<&Output>) -> Output {
         output.http_routes.insert(name.clone(), RouteReport { generation: route.metadata.generation, parents });
         output.compiled.insert(name.clone(), compiled);
     }
-    output.classes = our_classes(input).map(|(name, class)| (name.clone(), class_report(class))).collect();
+    output.classes = our_classes(input)
+        .map(|(name, class)| (name.clone(), class_report(class, input.bundle_version.as_deref())))
+        .collect();
     output.gateways = gateways.iter().map(|g| (g.name.clone(), gateway_report(g, input))).collect();
     output.model = Arc::new(model(&mut gateways, &output.compiled, &backends, previous.map(|p| &*p.model)));
     output
@@ -93,12 +95,24 @@ fn class_refusal(class: &GatewayClass) -> Option<Refusal> {
     Some((reasons::INVALID_PARAMETERS, message))
 }
 
-fn class_report(class: &GatewayClass) -> ClassReport {
+fn class_report(class: &GatewayClass, bundle_version: Option<&str>) -> ClassReport {
     let accepted = match class_refusal(class) {
         None => Condition::yes(condition::ACCEPTED, reasons::ACCEPTED, ""),
         Some((reason, message)) => Condition::no(condition::ACCEPTED, reason, message),
     };
-    ClassReport { generation: class.metadata.generation, conditions: vec![accepted] }
+    let conditions = [Some(accepted), bundle_version.map(supported_version)].into_iter().flatten().collect();
+    ClassReport { generation: class.metadata.generation, conditions }
+}
+
+/// Whether the definitions are of the minor version whose fields we know.
+fn supported_version(bundle: &str) -> Condition {
+    let minor = |version: &str| version.split('.').take(2).collect::<Vec<_>>().join(".");
+    let ours = minor(purlin_gateway_api::VERSION);
+    if minor(bundle) == ours {
+        return Condition::yes(condition::SUPPORTED_VERSION, reasons::SUPPORTED_VERSION, "");
+    }
+    let message = format!("the Gateway API's definitions are of version {bundle}; this gateway knows {ours}");
+    Condition::no(condition::SUPPORTED_VERSION, reasons::UNSUPPORTED_VERSION, message)
 }
 
 /// Our Gateways, the oldest first.

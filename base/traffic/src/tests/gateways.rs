@@ -137,6 +137,17 @@ fn parameters_and_what_else_a_gateway_asks_for_that_is_not_built() {
     );
 }
 
+#[test]
+fn a_class_says_whether_we_know_the_definitions() {
+    let conditions = |version: &str| {
+        let mut input = input(&[BASE]);
+        input.bundle_version = Some(version.to_owned());
+        verdict(&translate(&input, None).classes.values().next().unwrap().conditions)
+    };
+    assert_eq!(conditions("v1.6.0"), "ok");
+    assert_eq!(conditions("v1.7.0"), "SupportedVersion=False/UnsupportedVersion");
+}
+
 /// Self-made; the key does not belong to it, which is not checked here.
 const PEM: (&str, &str) = (
     "-----BEGIN CERTIFICATE-----\nMIIBAA==\n-----END CERTIFICATE-----\n",

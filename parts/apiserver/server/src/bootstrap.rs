@@ -48,6 +48,7 @@ fn part_bindings() -> Vec<Value> {
         {"apiGroups": ["gateway.networking.k8s.io"], "resources": ["gateways", "httproutes", "referencegrants"], "verbs": ["get", "list", "watch"]},
         {"apiGroups": ["gateway.networking.k8s.io"], "resources": ["gatewayclasses"], "verbs": ["get", "list", "watch", "create"]},
         {"apiGroups": ["gateway.networking.k8s.io"], "resources": ["gatewayclasses/status", "gateways/status", "httproutes/status"], "verbs": ["get", "update", "patch"]},
+        {"apiGroups": ["apiextensions.k8s.io"], "resources": ["customresourcedefinitions"], "resourceNames": ["gatewayclasses.gateway.networking.k8s.io"], "verbs": ["get"]},
     ]);
     let name = "purlin:gateway";
     let leases =

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use k8s_openapi::jiff::Timestamp;
 use kube::api::{Api, PostParams};
@@ -27,6 +28,10 @@ use crate::write::{Write, write_statuses};
 const RETRY: Duration = Duration::from_secs(2);
 const FIRST_RETRY_CLASS: Duration = Duration::from_millis(200);
 const LAST_RETRY_CLASS: Duration = Duration::from_secs(30);
+
+/// Which definition tells the version of them all, and by which annotation.
+const DEFINITION: &str = "gatewayclasses.gateway.networking.k8s.io";
+const BUNDLE_VERSION: &str = "gateway.networking.k8s.io/bundle-version";
 
 /// What one loop owns.
 struct Controller<F> {
@@ -62,6 +67,7 @@ pub async fn control<F, A>(
             return;
         }
         let mut controller = Controller::new(addresses, apply);
+        controller.input.bundle_version = bundle_version(&client).await;
         objects.refresh(&mut controller.input);
         let hand_over = |writes, leads: &watch::Receiver<bool>| {
             wanted.send_replace(if *leads.borrow() { writes } else { Vec::new() });
@@ -181,6 +187,18 @@ where
             }
         });
         self.addresses.assign(claims.collect())
+    }
+}
+
+/// The version of the Gateway API's definitions, as they say it.
+async fn bundle_version(client: &Client) -> Option<String> {
+    let definitions = Api::<CustomResourceDefinition>::all(client.clone());
+    match definitions.get_metadata_opt(DEFINITION).await {
+        Ok(found) => found?.annotations().get(BUNDLE_VERSION).cloned(),
+        Err(error) => {
+            tracing::warn!(%error, "the version of the Gateway API's definitions cannot be read");
+            None
+        }
     }
 }
 
