@@ -76,13 +76,27 @@ impl ApiHandle {
     /// A client that asks as anybody: whoever holds the handle is trusted.
     pub fn client_of(&self, principal: Principal) -> kube::Client {
         let caller = Caller { principal, ..Caller::default() };
-        kube::Client::new(Service { api: self.0.subscribe(), caller: Arc::new(caller) }, "default")
+        kube::Client::new(Service { api: self.clone(), caller: Arc::new(caller) }, "default")
+    }
+
+    /// Sends one request as `caller`; waits a while for an API server to be there.
+    pub fn call(&self, caller: Caller, mut request: Request<ApiBody>) -> BoxFuture<'static, Response<ApiBody>> {
+        request.extensions_mut().insert(caller);
+        let mut registered = self.0.subscribe();
+        Box::pin(async move {
+            let api = tokio::time::timeout(PATIENCE, registered.wait_for(Option::is_some)).await;
+            let api = api.ok().and_then(Result::ok).and_then(|api| api.clone());
+            match api {
+                Some(api) => api.call(request).await,
+                None => not_yet(),
+            }
+        })
     }
 }
 
 #[derive(Clone)]
 struct Service {
-    api: watch::Receiver<Option<Arc<dyn InProcessApi>>>,
+    api: ApiHandle,
     caller: Arc<Caller>,
 }
 
@@ -96,17 +110,9 @@ impl tower::Service<Request<kube::client::Body>> for Service {
     }
 
     fn call(&mut self, request: Request<kube::client::Body>) -> Self::Future {
-        let mut request = request.map(|body| body.map_err(BodyError::new).boxed_unsync());
-        request.extensions_mut().insert(Caller::clone(&self.caller));
-        let mut registered = self.api.clone();
-        Box::pin(async move {
-            let api = tokio::time::timeout(PATIENCE, registered.wait_for(Option::is_some)).await;
-            let api = api.ok().and_then(Result::ok).and_then(|api| api.clone());
-            match api {
-                Some(api) => Ok(api.call(request).await),
-                None => Ok(not_yet()),
-            }
-        })
+        let request = request.map(|body| body.map_err(BodyError::new).boxed_unsync());
+        let answer = self.api.call(Caller::clone(&self.caller), request);
+        Box::pin(async move { Ok(answer.await) })
     }
 }
 

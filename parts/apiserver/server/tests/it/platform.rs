@@ -10,9 +10,11 @@ use bytes::Bytes;
 use futures::StreamExt as _;
 use http::{HeaderMap, Request};
 use http_body_util::BodyExt as _;
+use hyper::body::Frame;
 use kube::client::Body;
+use purlin_auth::{Caller, Principal};
 use purlin_net::pki::{Pki, ServerNames, ServingCertificate};
-use purlin_resource::{ApiHandle, Watches};
+use purlin_resource::{ApiHandle, BodyError, Watches};
 use purlin_role::{Clock, Health, Platform, Role, Supervisor};
 use purlin_store::Store;
 use serde_json::Value;
@@ -77,7 +79,7 @@ pub(crate) async fn up() -> Up {
 fn user(api: &ApiHandle, name: &str, groups: &[&str]) -> Client {
     let mut groups: Vec<Arc<str>> = groups.iter().map(|group| (*group).into()).collect();
     groups.push("system:authenticated".into());
-    Client(api.client_of(purlin_auth::Principal { name: name.into(), groups, ..purlin_auth::Principal::default() }))
+    Client(api.client_of(Principal { name: name.into(), groups, ..Principal::default() }))
 }
 
 impl Deref for Up {
@@ -137,6 +139,17 @@ impl Up {
     /// Another user.
     pub(crate) fn as_user(&self, name: &str, groups: &[&str]) -> Client {
         user(&self.platform.api, name, groups)
+    }
+
+    /// Creates an object as an administrator, with a body that comes later.
+    pub(crate) async fn late(&self, path: &str, body: impl Future<Output = String> + Send + 'static) -> u16 {
+        let frames = futures::stream::once(async move { Ok::<_, BodyError>(Frame::data(body.await.into())) });
+        let body = http_body_util::StreamBody::new(frames).boxed_unsync();
+        let groups = vec!["system:masters".into()];
+        let principal = Principal { name: "late".into(), groups, ..Principal::default() };
+        let caller = Caller { principal, ..Caller::default() };
+        let request = Request::post(path).body(body).unwrap();
+        self.platform.api.call(caller, request).await.status().as_u16()
     }
 
     /// A client over TLS, with a bearer token or with nothing.
