@@ -1,10 +1,13 @@
 //! `purlin up` and `purlin run ROLE`: starts roles, says when they are ready, and ends them on a signal.
 
+use std::fs::OpenOptions;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::path::PathBuf;
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
+use purlin_gateway_proxy::AccessLog;
 use tokio::runtime::Runtime;
 
 use crate::args::{HostArgs, RunArgs, UpArgs};
@@ -45,6 +48,9 @@ fn host(
 ) -> Result<(), Failure> {
     let (json, format, filter) = (args.json, args.log_format.into(), args.log.clone());
     let plan = plan(args, parts, data_dir)?;
+    if let AccessLog::File(path) = &plan.gateway.proxy.access_log {
+        can_append(path)?;
+    }
     purlin_telemetry::log::init(format, &filter).map_err(Failure::usage)?;
     purlin_net::crypto::install_crypto();
     let runtime = runtime()?;
@@ -87,6 +93,16 @@ fn plan(args: HostArgs, parts: Vec<&'static Part>, data_dir: PathBuf) -> Result<
     })
 }
 
+/// Refuses an access log that the gateway could not open: it would try again for ever, and never be ready.
+fn can_append(path: &Path) -> Result<(), Failure> {
+    let opened = OpenOptions::new().create(true).append(true).mode(0o600).open(path);
+    let what = || format!("cannot write the access log {}", path.display());
+    opened.with_context(what).map(drop).map_err(|e| {
+        Failure::from(e)
+            .hint("choose another file with --access-log, one whose directory is there and can be written to")
+    })
+}
+
 /// A few threads for the control plane: the gateway's data plane has its own.
 fn runtime() -> anyhow::Result<Runtime> {
     let processors = std::thread::available_parallelism().map_or(2, usize::from);
@@ -124,6 +140,8 @@ async fn live(plan: Plan, json: bool, started: Instant, output: &mut Output) -> 
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
     use clap::Parser as _;
 
     use super::*;
@@ -152,6 +170,28 @@ mod tests {
             &["--except", "gateway", "--access-log", "stderr"],
             "error: --access-log has no effect: the role gateway does not run here\nhint: leave it out",
         );
+    }
+
+    #[test]
+    fn an_access_log_that_cannot_be_written_is_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let check = |path: &Path, expected: Option<&str>| {
+            let hint =
+                "hint: choose another file with --access-log, one whose directory is there and can be written to";
+            let text =
+                |cause| format!("error: cannot write the access log {}\n  caused by: {cause}\n{hint}", path.display());
+            let found = can_append(path).map_err(|failure| (failure.code, failure.to_string()));
+            assert_eq!(found.err(), expected.map(|cause| (crate::exit::FAILED, text(cause))));
+        };
+        let file = dir.path().join("access.log");
+        check(&file, None);
+        assert_eq!(std::fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
+        std::fs::write(&file, "kept").unwrap();
+        check(&file, None);
+        assert_eq!(std::fs::read_to_string(&file).unwrap(), "kept");
+        check(&dir.path().join("missing/access.log"), Some("No such file or directory (os error 2)"));
+        check(dir.path(), Some("Is a directory (os error 21)"));
+        check(&file.join("access.log"), Some("Not a directory (os error 20)"));
     }
 
     #[test]

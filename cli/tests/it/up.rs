@@ -64,6 +64,13 @@ async fn it_is_ready_refuses_a_second_one_and_ends_cleanly() {
     let taken = refused(&home, &up_arguments(&dir.path().join("other"), address), 1);
     assert!(taken.contains(address) && taken.contains("--api-listen"), "{taken}");
 
+    let unused = dir.path().join("unused");
+    let mut unlogged = up_arguments(&unused, "127.0.0.1:0");
+    unlogged.extend(["--access-log", "/nowhere/x.log"].map(str::to_owned));
+    let unlogged = refused(&home, &unlogged, 1);
+    assert!(unlogged.contains("/nowhere/x.log") && unlogged.contains("--access-log"), "{unlogged}");
+    assert!(!unused.exists());
+
     assert_eq!(process.terminate(PATIENCE).await.unwrap().code(), Some(0));
     assert_eq!(fs::read_dir(&home).unwrap().count(), 0);
 
