@@ -43,7 +43,11 @@ impl std::fmt::Display for LogError {
 
 impl std::error::Error for LogError {}
 
-/// Sends the events that pass `filter` (as in `info,purlin_net=debug`) to standard error.
+/// Logs each request that fails as an error, with less than our own event about it says.
+const NOISE: &str = "kube_client::client::builder=off";
+
+/// Sends the events that pass `filter` (as in `info,purlin_net=debug`) to standard error. A filter that names
+/// `kube_client` decides about that crate alone; else its events about failed requests are left out.
 pub fn init(format: LogFormat, filter: &str) -> Result<(), LogError> {
     let terminal = io::stderr().is_terminal();
     let json = match format {
@@ -65,8 +69,12 @@ fn subscriber<W>(
 where
     W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
 {
-    let filter = EnvFilter::try_new(filter).map_err(|e| LogError::Filter(e.to_string()))?;
-    let events = tracing_subscriber::fmt().with_env_filter(filter).with_writer(writer);
+    let refused = |e: &dyn std::error::Error| LogError::Filter(e.to_string());
+    let mut directives = EnvFilter::try_new(filter).map_err(|e| refused(&e))?;
+    if !filter.contains("kube_client") {
+        directives = directives.add_directive(NOISE.parse().map_err(|e| refused(&e))?);
+    }
+    let events = tracing_subscriber::fmt().with_env_filter(directives).with_writer(writer);
     Ok(if json {
         Box::new(events.json().flatten_event(true).with_current_span(false).finish())
     } else {
@@ -120,6 +128,25 @@ mod tests {
         let (time, rest) = text.split_at(8);
         assert!(time.bytes().enumerate().all(|(at, b)| if at % 3 == 2 { b == b':' } else { b.is_ascii_digit() }));
         assert_eq!(rest, "  INFO listening port=6443 token=<redacted>\n");
+    }
+
+    #[test]
+    fn what_a_client_says_of_failures_is_left_out_unless_it_is_asked_for() {
+        let check = |filter: &str, expected: usize| {
+            let sink = Sink::default();
+            let writer = sink.clone();
+            tracing::subscriber::with_default(subscriber(true, false, filter, move || writer.clone()).unwrap(), || {
+                tracing::error!(target: "kube_client::client::builder", "failed with error client error (Connect)");
+                tracing::error!(target: "kube_client::client", "another one");
+            });
+            let text = String::from_utf8(sink.0.lock().unwrap().clone()).unwrap();
+            assert_eq!(text.lines().count(), expected, "{filter}: {text}");
+        };
+        check("info", 1);
+        check("debug,purlin_net=trace", 1);
+        check("info,kube_client::client::builder=error", 2);
+        check("kube_client=error", 2);
+        check("info,kube_client=off", 0);
     }
 
     #[test]
