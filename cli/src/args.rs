@@ -123,14 +123,15 @@ pub(crate) struct ClientArgs {
 
 #[derive(Debug, Args)]
 pub(crate) struct GetArgs {
-    /// What to show: a kind, its plural or a short name, as in httproutes, HTTPRoute or svc
+    /// What to show: kinds, their plurals or short names, as in HTTPRoute or gateways,svc; or KIND/NAME
     pub(crate) kind: String,
-    /// The object; all of the namespace where none is named
-    pub(crate) name: Option<String>,
+    /// The objects, or more KIND/NAME; all of the namespace where none is named
+    #[arg(value_name = "NAME")]
+    pub(crate) names: Vec<String>,
     #[command(flatten)]
     pub(crate) client: ClientArgs,
     /// Look into all namespaces
-    #[arg(short = 'A', long, conflicts_with_all = ["namespace", "name"])]
+    #[arg(short = 'A', long, conflicts_with_all = ["namespace", "names"])]
     pub(crate) all_namespaces: bool,
     /// How to show it: as a table, whole, or only by kind and name
     #[arg(short, long, value_name = "FORMAT", default_value = "text")]
@@ -162,10 +163,10 @@ pub(crate) struct ApplyArgs {
 
 #[derive(Debug, Args)]
 pub(crate) struct DeleteArgs {
-    /// A kind, its plural or a short name
-    #[arg(required_unless_present = "filename", requires = "names")]
+    /// Kinds, their plurals or short names; or KIND/NAME
+    #[arg(required_unless_present = "filename")]
     pub(crate) kind: Option<String>,
-    /// The objects
+    /// The objects, or more KIND/NAME
     #[arg(value_name = "NAME")]
     pub(crate) names: Vec<String>,
     /// Delete what a manifest or a directory of them names, or - for standard input

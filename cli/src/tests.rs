@@ -103,11 +103,12 @@ fn help_is_readable() {
     insta::assert_snapshot!(told(&["get", "--help"]), @"
     Show objects
 
-    Usage: purlin get [OPTIONS] <KIND> [NAME]
+    Usage: purlin get [OPTIONS] <KIND> [NAME]...
 
     Arguments:
-      <KIND>  What to show: a kind, its plural or a short name, as in httproutes, HTTPRoute or svc
-      [NAME]  The object; all of the namespace where none is named
+      <KIND>     What to show: kinds, their plurals or short names, as in HTTPRoute or gateways,svc; or
+                 KIND/NAME
+      [NAME]...  The objects, or more KIND/NAME; all of the namespace where none is named
 
     Options:
           --kubeconfig <FILE>  The kubeconfig [default: $KUBECONFIG, else that of `purlin up`, else
@@ -140,8 +141,8 @@ fn help_is_readable() {
     Usage: purlin delete [OPTIONS] [KIND] [NAME]...
 
     Arguments:
-      [KIND]     A kind, its plural or a short name
-      [NAME]...  The objects
+      [KIND]     Kinds, their plurals or short names; or KIND/NAME
+      [NAME]...  The objects, or more KIND/NAME
 
     Options:
       -f, --filename <FILE>    Delete what a manifest or a directory of them names, or - for standard
@@ -216,12 +217,12 @@ fn wrong_uses_name_the_way_out() {
     hint: the roles are: apiserver, gateway
     "#);
     insta::assert_snapshot!(refused(&["delete", "cm"]), @"
-    error: the following required arguments were not provided:
-      <NAME>...
-
-    Usage: purlin delete <KIND> <NAME>...
-
-    For more information, try '--help'.
+    error: no object of kind cm is named
+    hint: objects are named as in `purlin delete KIND NAME` or `purlin delete KIND/NAME`
+    ");
+    insta::assert_snapshot!(refused(&["get", "-A", "cm/x"]), @"
+    error: an object that is named is not looked for in all namespaces
+    hint: name its namespace with --namespace
     ");
 }
 

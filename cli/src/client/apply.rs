@@ -9,11 +9,11 @@ use serde_json::Value;
 use tokio::time::{Instant, sleep};
 
 use crate::args::ApplyArgs;
+use crate::client::Failures;
 use crate::client::catalog::{Catalog, Resource};
 use crate::client::connect::Connection;
 use crate::client::manifest::{self, Identity, Manifest};
 use crate::client::request::{APPLY_PATCH, Ask, JSON};
-use crate::exit;
 use crate::failure::Failure;
 use crate::output::Output;
 
@@ -48,26 +48,17 @@ async fn apply(
     manifests.sort_by_key(|manifest| rank(&manifest.object));
     let defines = manifests.iter().any(|manifest| rank(&manifest.object) == 0) && !options.dry_run;
     let mut catalog = Catalog::fetch(connection).await?;
-    let (all, mut failed, mut code) = (manifests.len(), 0, exit::OK);
+    let mut failures = Failures::of(manifests.len());
     for manifest in &manifests {
         if defines && manifest.resource(&catalog).is_err() {
             catalog = with_new_kind(connection, manifest).await?;
         }
         match one(connection, &catalog, manifest, options, output).await {
             Ok(line) => output.data(&line)?,
-            // The others would fail alike, or there are none.
-            Err(failure) if failure.code == exit::UNREACHABLE || all == 1 => return Err(failure),
-            Err(failure) => {
-                code = if failed == 0 { failure.code } else { code };
-                failed += 1;
-                output.note(&failure.to_string())?;
-            }
+            Err(failure) => failures.add(failure, output)?,
         }
     }
-    match failed {
-        0 => Ok(()),
-        _ => Err(Failure::new(code, anyhow::anyhow!("{failed} of {all} objects could not be applied"))),
-    }
+    failures.end("objects could not be applied")
 }
 
 /// What others need goes first: definitions, then namespaces.

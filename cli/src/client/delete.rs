@@ -4,16 +4,25 @@ use http::{Method, StatusCode};
 use serde_json::json;
 
 use crate::args::DeleteArgs;
+use crate::client::Failures;
 use crate::client::catalog::{Catalog, Resource};
 use crate::client::connect::Connection;
 use crate::client::manifest;
+use crate::client::named;
 use crate::client::request::{Ask, JSON};
-use crate::exit;
 use crate::failure::Failure;
 use crate::output::Output;
 
 /// Deletes what the command line names.
 pub(crate) async fn run(args: &DeleteArgs, output: &mut Output) -> Result<(), Failure> {
+    let named = match &args.kind {
+        Some(kind) => named::parse(kind, &args.names)?,
+        None => Vec::new(),
+    };
+    if let Some(all) = named.iter().find(|named| named.name.is_none()) {
+        return Err(Failure::usage(format!("no object of kind {} is named", all.kind))
+            .hint("objects are named as in `purlin delete KIND NAME` or `purlin delete KIND/NAME`"));
+    }
     let manifests = if args.filename.is_empty() { Vec::new() } else { manifest::read(&args.filename)? };
     let connection = super::connection(&args.client).await?;
     let catalog = Catalog::fetch(&connection).await?;
@@ -23,9 +32,9 @@ pub(crate) async fn run(args: &DeleteArgs, output: &mut Output) -> Result<(), Fa
         let namespace = identity.namespace.unwrap_or(&connection.namespace);
         targets.push(Target { resource: manifest.resource(&catalog)?, namespace, name: identity.name });
     }
-    if let Some(kind) = &args.kind {
-        let resource = catalog.called(kind)?;
-        targets.extend(args.names.iter().map(|name| Target { resource, namespace: &connection.namespace, name }));
+    for object in &named {
+        let (resource, namespace) = (object.resource(&catalog)?, connection.namespace.as_str());
+        targets.extend(object.name.map(|name| Target { resource, namespace, name }));
     }
     delete(&connection, &targets, Options { dry_run: args.dry_run, ignore_not_found: args.ignore_not_found }, output)
         .await
@@ -49,24 +58,15 @@ async fn delete(
     options: Options,
     output: &mut Output,
 ) -> Result<(), Failure> {
-    let (all, mut failed, mut code) = (targets.len(), 0, exit::OK);
+    let mut failures = Failures::of(targets.len());
     for target in targets {
         match one(connection, target, options).await {
             Ok(Some(line)) => output.data(&line)?,
             Ok(None) => {}
-            // The others would fail alike, or there are none.
-            Err(failure) if failure.code == exit::UNREACHABLE || all == 1 => return Err(failure),
-            Err(failure) => {
-                code = if failed == 0 { failure.code } else { code };
-                failed += 1;
-                output.note(&failure.to_string())?;
-            }
+            Err(failure) => failures.add(failure, output)?,
         }
     }
-    match failed {
-        0 => Ok(()),
-        _ => Err(Failure::new(code, anyhow::anyhow!("{failed} of {all} objects could not be deleted"))),
-    }
+    failures.end("objects could not be deleted")
 }
 
 /// Deletes an object; what depends on it is deleted by the server afterwards.

@@ -4,8 +4,10 @@ use anyhow::Context as _;
 use serde_json::{Value, json};
 
 use crate::args::{Format, GetArgs};
+use crate::client::Failures;
 use crate::client::catalog::{Catalog, Resource};
 use crate::client::connect::Connection;
+use crate::client::named::{self, Named};
 use crate::client::request::{Ask, TABLE, segment};
 use crate::client::table::Table;
 use crate::failure::Failure;
@@ -16,56 +18,78 @@ const PAGE: usize = 500;
 
 /// Shows what the command line names.
 pub(crate) async fn run(args: &GetArgs, output: &mut Output) -> Result<(), Failure> {
+    let objects = named::parse(&args.kind, &args.names)?;
+    if args.all_namespaces && objects.iter().any(|object| object.name.is_some()) {
+        return Err(Failure::usage("an object that is named is not looked for in all namespaces")
+            .hint("name its namespace with --namespace"));
+    }
     let connection = super::connection(&args.client).await?;
     let namespace = (!args.all_namespaces).then_some(connection.namespace.as_str());
-    let wanted = Wanted { kind: &args.kind, name: args.name.as_deref(), namespace, format: args.output };
-    get(&connection, wanted, output).await
+    get(&connection, &objects, View { namespace, format: args.output }, output).await
 }
 
 #[derive(Clone, Copy)]
-struct Wanted<'a> {
-    kind: &'a str,
-    /// All where none is given.
-    name: Option<&'a str>,
+struct View<'a> {
     /// All where none is given.
     namespace: Option<&'a str>,
     format: Format,
 }
 
-async fn get(connection: &Connection, wanted: Wanted<'_>, output: &mut Output) -> Result<(), Failure> {
-    let catalog = Catalog::fetch(connection).await?;
-    let resource = catalog.called(wanted.kind)?;
-    let pages = pages(connection, resource, wanted).await?;
-    if wanted.format == Format::Text {
-        return text(&pages, resource, wanted, output);
-    }
-    let mut objects: Vec<Value> = match wanted.name {
-        Some(_) => pages,
-        None => pages.into_iter().flat_map(items).collect(),
-    };
-    for object in &mut objects {
-        complete(object, resource);
-    }
-    match wanted.format {
-        Format::Name => {
-            for object in &objects {
-                output.data(&resource.label(object["metadata"]["name"].as_str().unwrap_or_default()))?;
-            }
-        }
-        Format::Yaml => output.data(yaml(&one(objects, wanted))?.trim_end())?,
-        Format::Json | Format::Text => output.data(&serde_json::to_string_pretty(&one(objects, wanted))?)?,
-    }
-    Ok(())
+/// Objects of one kind.
+struct Section<'a> {
+    resource: &'a Resource,
+    /// Objects; as text, tables of them.
+    answers: Vec<Value>,
 }
 
-/// All pages of the answer.
-async fn pages(connection: &Connection, resource: &Resource, wanted: Wanted<'_>) -> Result<Vec<Value>, Failure> {
-    let path = resource.path(wanted.namespace, wanted.name);
-    let ask = |path: String| match wanted.format {
+async fn get(
+    connection: &Connection,
+    objects: &[Named<'_>],
+    view: View<'_>,
+    output: &mut Output,
+) -> Result<(), Failure> {
+    let catalog = Catalog::fetch(connection).await?;
+    let resources: Vec<&Resource> = objects.iter().map(|object| object.resource(&catalog)).collect::<Result<_, _>>()?;
+    let mut failures = Failures::of(objects.len());
+    let mut sections: Vec<Section<'_>> = Vec::new();
+    for (object, resource) in objects.iter().zip(resources) {
+        let mut answers = match answers(connection, resource, object.name, view).await {
+            Ok(answers) => answers,
+            Err(failure) => {
+                failures.add(failure, output)?;
+                continue;
+            }
+        };
+        if object.name.is_none() && view.format != Format::Text {
+            answers = answers.into_iter().flat_map(items).collect();
+        }
+        match sections.last_mut().filter(|section| section.resource == resource) {
+            Some(section) => section.answers.append(&mut answers),
+            None => sections.push(Section { resource, answers }),
+        }
+    }
+    match view.format {
+        // A failure has been told: there is nothing else to tell where nothing is left.
+        Format::Text if !sections.is_empty() => text(&sections, view, output)?,
+        Format::Text => {}
+        _ => whole(sections, matches!(objects, [Named { name: Some(_), .. }]), view.format, output)?,
+    }
+    failures.end("could not be shown")
+}
+
+/// The object that is named, or all pages of the list.
+async fn answers(
+    connection: &Connection,
+    resource: &Resource,
+    name: Option<&str>,
+    view: View<'_>,
+) -> Result<Vec<Value>, Failure> {
+    let path = resource.path(view.namespace, name);
+    let ask = |path: String| match view.format {
         Format::Text => Ask { accept: TABLE, ..Ask::get(path) },
         _ => Ask::get(path),
     };
-    if wanted.name.is_some() {
+    if name.is_some() {
         return Ok(vec![connection.ask(ask(path)).await?.body]);
     }
     let mut pages = Vec::new();
@@ -84,21 +108,59 @@ async fn pages(connection: &Connection, resource: &Resource, wanted: Wanted<'_>)
     }
 }
 
-fn text(pages: &[Value], resource: &Resource, wanted: Wanted<'_>, output: &mut Output) -> Result<(), Failure> {
-    let with_namespace = resource.namespaced && wanted.namespace.is_none();
-    let mut table = Table::default();
-    if !pages.iter().all(|page| table.add(page, with_namespace)) {
-        return Err(Failure::from(anyhow::anyhow!("the server shows {} in no table", resource.plural))
-            .hint("try --output yaml"));
+/// A table a kind; where there are several, names say their kind.
+fn text(sections: &[Section<'_>], view: View<'_>, output: &mut Output) -> Result<(), Failure> {
+    let mut tables = Vec::new();
+    for Section { resource, answers } in sections {
+        let with_namespace = resource.namespaced && view.namespace.is_none();
+        let prefix = if sections.len() > 1 { resource.label("") } else { String::new() };
+        let mut table = Table::default();
+        if !answers.iter().all(|page| table.add(page, with_namespace, &prefix)) {
+            return Err(Failure::from(anyhow::anyhow!("the server shows {} in no table", resource.plural))
+                .hint("try --output yaml"));
+        }
+        if !table.is_empty() {
+            tables.push(table.render());
+        }
     }
-    if table.is_empty() {
-        let place = match wanted.namespace {
-            Some(namespace) if resource.namespaced => format!(" in namespace {namespace}"),
+    if tables.is_empty() {
+        let place = match view.namespace {
+            Some(namespace) if sections.iter().any(|section| section.resource.namespaced) => {
+                format!(" in namespace {namespace}")
+            }
             _ => String::new(),
         };
-        return Ok(output.note(&format!("there are no {}{place}", resource.plural))?);
+        let kinds: Vec<&str> = sections.iter().map(|section| section.resource.plural.as_str()).collect();
+        return Ok(output.note(&format!("there are no {}{place}", kinds.join(", ")))?);
     }
-    Ok(output.data(&table.render())?)
+    Ok(output.data(&tables.join("\n\n"))?)
+}
+
+/// Objects as they are, or their names: the one object that was named, or a list.
+fn whole(sections: Vec<Section<'_>>, alone: bool, format: Format, output: &mut Output) -> Result<(), Failure> {
+    let mut objects: Vec<Value> = Vec::new();
+    for Section { resource, answers } in sections {
+        for mut object in answers {
+            if format == Format::Name {
+                output.data(&resource.label(object["metadata"]["name"].as_str().unwrap_or_default()))?;
+            } else {
+                complete(&mut object, resource);
+                objects.push(object);
+            }
+        }
+    }
+    let document = match objects.pop() {
+        Some(object) if alone => object,
+        last => {
+            objects.extend(last);
+            json!({"apiVersion": "v1", "kind": "List", "metadata": {"resourceVersion": ""}, "items": objects})
+        }
+    };
+    match format {
+        Format::Name => Ok(()),
+        Format::Yaml => Ok(output.data(yaml(&document)?.trim_end())?),
+        Format::Json | Format::Text => Ok(output.data(&serde_json::to_string_pretty(&document)?)?),
+    }
 }
 
 fn items(mut page: Value) -> Vec<Value> {
@@ -123,17 +185,6 @@ fn complete(object: &mut Value, resource: &Resource) {
     }
 }
 
-/// The object that was named, or a list of all.
-fn one(mut objects: Vec<Value>, wanted: Wanted<'_>) -> Value {
-    match (wanted.name, objects.pop()) {
-        (Some(_), Some(object)) => object,
-        (_, last) => {
-            objects.extend(last);
-            json!({"apiVersion": "v1", "kind": "List", "metadata": {"resourceVersion": ""}, "items": objects})
-        }
-    }
-}
-
 fn yaml(value: &Value) -> anyhow::Result<String> {
     serde_saphyr::to_string(value).context("the object cannot be written as YAML")
 }
@@ -145,9 +196,12 @@ mod tests {
     use crate::tests::{captured, text_of};
 
     async fn got(server: &Server, name: Option<&str>, namespace: Option<&str>, format: Format) -> (String, String) {
+        got_all(server, &[Named { kind: "cm", name }], View { namespace, format }).await
+    }
+
+    async fn got_all(server: &Server, objects: &[Named<'_>], view: View<'_>) -> (String, String) {
         let (mut output, data, notes) = captured();
-        let wanted = Wanted { kind: "cm", name, namespace, format };
-        let result = get(&server.connection(), wanted, &mut output).await;
+        let result = get(&server.connection(), objects, view, &mut output).await;
         let failure = result.err().map(|failure| format!("[{}] {failure}\n", failure.code));
         (text_of(&data), text_of(&notes) + &failure.unwrap_or_default())
     }
@@ -196,5 +250,48 @@ mod tests {
         assert_eq!(got(&server, None, Some("n"), Format::Text).await, expected);
         let expected = (String::new(), "[1] error: not there (NotFound)\n".to_owned());
         assert_eq!(got(&server, Some("x"), Some("n"), Format::Json).await, expected);
+    }
+
+    fn table(name: &str) -> Value {
+        json!({"kind": "Table", "columnDefinitions": [{"name": "Name"}], "rows": [{"cells": [name]}]})
+    }
+
+    const MAPS: &str = "/api/v1/namespaces/n/configmaps";
+    const ROUTES: &str = "/apis/gateway.networking.k8s.io/v1/namespaces/n/httproutes";
+
+    #[tokio::test]
+    async fn several_kinds_are_several_tables_or_one_list() {
+        let objects = [Named { kind: "cm", name: None }, Named { kind: "httproutes", name: None }];
+        let view = |format| View { namespace: Some("n"), format };
+        let server = Server::new().on("GET", MAPS, 200, table("x")).on("GET", ROUTES, 200, table("y"));
+        let (data, notes) = got_all(&server, &objects, view(Format::Text)).await;
+        assert_eq!(notes, "");
+        insta::assert_snapshot!(data, @r"
+        NAME
+        configmap/x
+
+        NAME
+        httproute.gateway.networking.k8s.io/y
+        ");
+        let list = |name: &str| json!({"metadata": {}, "items": [object(name)]});
+        let server = Server::new().on("GET", MAPS, 200, list("x")).on("GET", ROUTES, 200, list("y"));
+        let (data, _) = got_all(&server, &objects, view(Format::Json)).await;
+        let data: Value = serde_json::from_str(&data).unwrap();
+        let kinds: Vec<&Value> = data["items"].as_array().unwrap().iter().map(|item| &item["kind"]).collect();
+        assert_eq!((&data["kind"], kinds), (&"List".into(), vec![&"ConfigMap".into(), &"HTTPRoute".into()]));
+        let empty = json!({"kind": "Table", "columnDefinitions": [], "rows": []});
+        let server = Server::new().on("GET", MAPS, 200, empty.clone()).on("GET", ROUTES, 200, empty);
+        let expected = (String::new(), "there are no configmaps, httproutes in namespace n\n".to_owned());
+        assert_eq!(got_all(&server, &objects, view(Format::Text)).await, expected);
+    }
+
+    #[tokio::test]
+    async fn objects_that_are_named_make_one_table_a_kind_and_one_that_is_missing_does_not_hide_the_rest() {
+        let objects = ["x", "missing", "y"].map(|name| Named { kind: "cm", name: Some(name) });
+        let at = |name: &str| format!("{MAPS}/{name}");
+        let server = Server::new().on("GET", &at("x"), 200, table("x")).on("GET", &at("y"), 200, table("y"));
+        let (data, notes) = got_all(&server, &objects, View { namespace: Some("n"), format: Format::Text }).await;
+        assert_eq!(data, "NAME\nx\ny\n");
+        assert_eq!(notes, "error: not there (NotFound)\n[1] error: 1 of 3 could not be shown\n");
     }
 }

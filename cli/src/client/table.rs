@@ -10,9 +10,9 @@ pub(super) struct Table {
 }
 
 impl Table {
-    /// Takes in a page: a `Table` of the server. Columns of a priority above 0 are for wide output. False when the
-    /// body is no Table.
-    pub(super) fn add(&mut self, page: &Value, with_namespace: bool) -> bool {
+    /// Takes in a page: a `Table` of the server. Columns of a priority above 0 are for wide output; `prefix` goes
+    /// before the first cell, which is the name. False when the body is no Table.
+    pub(super) fn add(&mut self, page: &Value, with_namespace: bool, prefix: &str) -> bool {
         let (Some(columns), "Table") =
             (page["columnDefinitions"].as_array(), page["kind"].as_str().unwrap_or_default())
         else {
@@ -26,7 +26,10 @@ impl Table {
         }
         for row in page["rows"].as_array().into_iter().flatten() {
             let namespace = with_namespace.then(|| cell(&row["object"]["metadata"]["namespace"]));
-            let cells = shown.iter().map(|at| cell(&row["cells"][*at]));
+            let mut cells: Vec<String> = shown.iter().map(|at| cell(&row["cells"][*at])).collect();
+            if let Some(name) = cells.first_mut() {
+                name.insert_str(0, prefix);
+            }
             self.rows.push(namespace.into_iter().chain(cells).collect());
         }
         true
@@ -73,12 +76,14 @@ mod tests {
             json!({"kind": "Table", "columnDefinitions": columns, "rows": [row("a", json!(["a", 12, "x", "5d"]))]});
         let second = json!({"kind": "Table", "columnDefinitions": columns, "rows": [row("b", json!(["longer\u{1b}[2J", 3, "x", null]))]});
         let mut table = Table::default();
-        assert!(table.is_empty() && table.add(&first, true) && table.add(&second, true) && !table.is_empty());
+        assert!(
+            table.is_empty() && table.add(&first, true, "") && table.add(&second, true, "cm/") && !table.is_empty()
+        );
         insta::assert_snapshot!(table.render(), @r"
-        NAMESPACE   NAME         DATA   AGE
-        ns          a            12     5d
-        ns          longer [2J   3      <none>
+        NAMESPACE   NAME            DATA   AGE
+        ns          a               12     5d
+        ns          cm/longer [2J   3      <none>
         ");
-        assert!(!Table::default().add(&json!({"kind": "List", "items": []}), false));
+        assert!(!Table::default().add(&json!({"kind": "List", "items": []}), false, ""));
     }
 }

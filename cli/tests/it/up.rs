@@ -134,7 +134,9 @@ async fn objects_are_applied_shown_and_deleted() {
     let rows: Vec<Vec<&str>> = table.lines().map(|line| line.split_whitespace().collect()).collect();
     assert_eq!(rows[0], ["NAMESPACE", "NAME", "DATA", "AGE"]);
     assert!(rows.iter().any(|row| row[..3] == ["ns", "x", "1"]), "{table}");
-    assert_eq!(said(&["delete", "cm", "x", "-n", "ns"]), "configmap/x deleted\n");
+    assert_eq!(said(&["get", "cm/x", "namespace/ns", "-n", "ns", "-o", "name"]), "configmap/x\nnamespace/ns\n");
+    assert!(said(&["get", "ns,cm", "-n", "ns"]).contains("\n\nNAME"));
+    assert_eq!(said(&["delete", "cm/x", "-n", "ns"]), "configmap/x deleted\n");
     assert_eq!(said(&["delete", "cm", "x", "-n", "ns", "--ignore-not-found"]), "");
     assert_eq!(process.terminate(PATIENCE).await.unwrap().code(), Some(0));
 }
