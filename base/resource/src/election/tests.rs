@@ -38,8 +38,10 @@ impl InProcessApi for Api {
                     }
                 }
             };
-            let refusal =
-                json!({"kind": "Status", "status": "Failure", "code": code.as_u16(), "reason": "", "message": ""});
+            let reason = if code == StatusCode::NOT_FOUND { "NotFound" } else { "Conflict" };
+            let refusal = json!({
+                "kind": "Status", "status": "Failure", "code": code.as_u16(), "reason": reason, "message": reason,
+            });
             let answer = lease.clone().filter(|_| code.is_success()).unwrap_or(refusal);
             let mut response = Response::new(boxed(answer.to_string()));
             *response.status_mut() = code;
