@@ -6,8 +6,8 @@
 //!   that only shows after decoding `%2f` or `%5c`, and a dot element with parameters (`/..;x/`);
 //! - percent escapes of unreserved characters (letters, digits, `-`, `.`, `_`, `~`) are decoded: they are the same
 //!   path (RFC 3986, section 6.2.2.2);
-//! - all else stays as it came: doubled slashes, encoded slashes, parameters behind `;`, the query. A fragment never gets here: the parser of
-//!   the request line cuts it.
+//! - all else stays as it came: doubled slashes, encoded slashes, parameters behind `;`, the query. A fragment never gets
+//!   here: the parser of the request line cuts it.
 
 use std::borrow::Cow;
 
