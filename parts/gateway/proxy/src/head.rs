@@ -10,6 +10,7 @@ use http::request::Parts;
 use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderValue, Method, StatusCode, Version};
 
+use crate::headers::padded;
 use crate::path::normalise;
 
 /// Longest host with a port that is accepted: a name of 253 bytes, a dot, a port.
@@ -82,8 +83,6 @@ pub(crate) fn framing(headers: &HeaderMap, version: Version) -> Result<(), Refus
 /// HTTP/2 knows no white space around a value (RFC 9113, section 8.2.1): HTTP/1.1 behind this proxy would trim it, and
 /// see another value than the rules did.
 pub(crate) fn padding(headers: &HeaderMap, version: Version) -> Result<(), Refused> {
-    let blank = |b: Option<&u8>| matches!(b, Some(b' ' | b'\t'));
-    let padded = |value: &HeaderValue| blank(value.as_bytes().first()) || blank(value.as_bytes().last());
     if version == Version::HTTP_2 && headers.values().any(padded) {
         return Err(bad("a header's value begins or ends with white space"));
     }

@@ -39,6 +39,12 @@ const GUARDED: [&str; 13] = [
     "tracestate",
 ];
 
+/// White space around a value, which HTTP/1.1 trims and HTTP/2 does not know (RFC 9113, section 8.2.1).
+pub(crate) fn padded(value: &HeaderValue) -> bool {
+    let blank = |b: Option<&u8>| matches!(b, Some(b' ' | b'\t'));
+    blank(value.as_bytes().first()) || blank(value.as_bytes().last())
+}
+
 /// Never removed because `Connection` names them: they say where a message goes and where it ends.
 const KEPT: [HeaderName; 2] = [HOST, CONTENT_LENGTH];
 
@@ -86,8 +92,16 @@ pub(crate) fn strip_response(headers: &mut HeaderMap) {
     headers.remove(PROXY_AUTHENTICATE);
 }
 
-/// Removes from trailers what must not come after the head.
+/// Removes from trailers what must not come after the head, and what the head would have been refused or relieved of.
+/// It is too late then to refuse the message.
 pub(crate) fn strip_trailers(trailers: &mut HeaderMap) {
+    strip_disguised(trailers);
+    if trailers.values().any(padded) {
+        let names: Vec<HeaderName> = trailers.iter().filter(|(_, v)| padded(v)).map(|(n, _)| n.clone()).collect();
+        for name in names {
+            trailers.remove(name);
+        }
+    }
     for name in [CONNECTION, CONTENT_LENGTH, HOST, TE, TRAILER, TRANSFER_ENCODING, UPGRADE, KEEP_ALIVE] {
         trailers.remove(name);
     }
@@ -164,6 +178,15 @@ mod tests {
             map(&[("content_length", "5"), ("x_forwarded-proto", "https"), ("x_mine", "1"), ("x-y", "2")]);
         strip_disguised(&mut headers);
         assert_eq!(headers, map(&[("x_mine", "1"), ("x-y", "2")]));
+    }
+
+    #[test]
+    fn trailers() {
+        let mut trailers = map(&[("grpc-status", "0"), ("x-role", " admin"), ("host", "a"), ("x_forwarded_for", "1")]);
+        trailers.append("x-end", HeaderValue::from_static("a"));
+        trailers.append("x-end", HeaderValue::from_static("b\t"));
+        strip_trailers(&mut trailers);
+        assert_eq!(trailers, map(&[("grpc-status", "0")]));
     }
 
     #[test]
