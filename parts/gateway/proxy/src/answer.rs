@@ -51,6 +51,9 @@ impl Failure {
         failure(StatusCode::NOT_IMPLEMENTED, "no_tunnel", "the backend does not take WebSockets");
     pub(crate) const EXPECTATION: Self =
         failure(StatusCode::EXPECTATION_FAILED, "refused", "only Expect: 100-continue is known");
+    /// The client's fault, as [`Self::UPLOAD`], but it did arrive.
+    pub(crate) const BAD_UPLOAD: Self =
+        Self { close: true, ..failure(StatusCode::BAD_REQUEST, "refused", "the request's body is not valid HTTP") };
     /// The client's fault, and what is left of its request cannot be found again.
     pub(crate) const UPLOAD: Self = Self {
         close: true,

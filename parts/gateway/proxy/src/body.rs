@@ -4,7 +4,9 @@
 //! with the exchange, which times the response from the last byte sent.
 
 use std::cell::Cell;
+use std::error::Error as _;
 use std::future::Future as _;
+use std::io;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
@@ -15,6 +17,7 @@ use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use tokio::time::{Instant, Sleep, sleep};
 
+use crate::answer::Failure;
 use crate::headers::strip_trailers;
 use crate::pool::Lease;
 use crate::record::Record;
@@ -56,8 +59,8 @@ pub(crate) struct UploadState {
     pub(crate) bytes: Cell<u64>,
     /// The last time that something of it moved.
     pub(crate) moved: Cell<Instant>,
-    /// The client broke off or fell silent.
-    pub(crate) failed: Cell<bool>,
+    /// Why it will not be read to its end, through the client's fault.
+    pub(crate) failed: Cell<Option<Failure>>,
     /// All of it has been read.
     pub(crate) ended: Cell<bool>,
 }
@@ -74,7 +77,7 @@ impl Upload {
         let state = Rc::new(UploadState {
             bytes: Cell::new(0),
             moved: Cell::new(Instant::now()),
-            failed: Cell::new(false),
+            failed: Cell::new(None),
             ended: Cell::new(inner.is_end_stream()),
         });
         (Self { inner, state: Rc::clone(&state), silence: Silence::new(limit) }, state)
@@ -89,7 +92,7 @@ impl Body for Upload {
         let this = &mut *self;
         let Poll::Ready(next) = Pin::new(&mut this.inner).poll_frame(cx) else {
             if this.silence.poll_too_long(cx) {
-                this.state.failed.set(true);
+                this.state.failed.set(Some(Failure::UPLOAD));
                 return Poll::Ready(Some(Err("the client stopped sending".into())));
             }
             return Poll::Pending;
@@ -101,7 +104,7 @@ impl Body for Upload {
             None => None,
             Some(Ok(frame)) => Some(Ok(counted(frame, |n| this.state.bytes.set(this.state.bytes.get() + n)))),
             Some(Err(error)) => {
-                this.state.failed.set(true);
+                this.state.failed.set(Some(if malformed(&error) { Failure::BAD_UPLOAD } else { Failure::UPLOAD }));
                 Some(Err(error.into()))
             }
         })
@@ -114,6 +117,13 @@ impl Body for Upload {
     fn size_hint(&self) -> SizeHint {
         self.inner.size_hint()
     }
+}
+
+/// Whether a body cannot be read because of what was sent, not because sending ended: hyper wraps an I/O error then.
+fn malformed(error: &hyper::Error) -> bool {
+    let causes = std::iter::successors(error.source(), |&cause| cause.source());
+    let kinds = causes.filter_map(|cause| cause.downcast_ref::<io::Error>()).map(io::Error::kind);
+    kinds.into_iter().any(|kind| matches!(kind, io::ErrorKind::InvalidData | io::ErrorKind::InvalidInput))
 }
 
 fn counted(mut frame: Frame<Bytes>, count: impl FnOnce(u64)) -> Frame<Bytes> {

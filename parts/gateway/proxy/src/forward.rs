@@ -139,7 +139,7 @@ async fn send(
                 let upstream = Rc::clone(&lease.upstream);
                 lease = upstream.lease(limits, metrics, true).await.map_err(|_| Failure::CONNECT)?;
             }
-            Err(_) if record.upload.failed.get() => return Err(Failure::UPLOAD),
+            Err(_) if let Some(failure) = record.upload.failed.get() => return Err(failure),
             Err(NotSent::Failed(error)) if error.is_parse() => return Err(Failure::BAD_RESPONSE),
             Err(_) => return Err(Failure::UPSTREAM),
         }
