@@ -136,6 +136,7 @@ fn onward(rule: &Rule, share: &Share, asked: Asked, record: &Record) -> Onward {
     let Asked { mut head, upload, target, upgrade } = asked;
     headers::strip_hop_by_hop(&mut head.headers);
     headers::strip_disguised(&mut head.headers);
+    headers::canonical_length(&mut head.headers);
     head.headers.remove(EXPECT);
     if head.version == Version::HTTP_2 {
         join_cookies(&mut head.headers);

@@ -77,6 +77,7 @@ pub(crate) async fn forward(rule: &Rule, share: &Share, mut onward: Onward, mut 
     head.version = Version::HTTP_11;
     head.extensions.clear();
     headers::strip_response(&mut head.headers);
+    headers::canonical_length(&mut head.headers);
     for change in share.response_filters.iter().chain(&rule.response_filters) {
         change.apply(&mut head.headers);
     }

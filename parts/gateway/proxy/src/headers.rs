@@ -85,6 +85,14 @@ pub(crate) fn strip_disguised(headers: &mut HeaderMap) {
     }
 }
 
+/// Writes Content-Length in its one form (`0001` is `1`), for readers that would take it for another number.
+pub(crate) fn canonical_length(headers: &mut HeaderMap) {
+    let length = headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
+    if let Some(length) = length {
+        headers.insert(CONTENT_LENGTH, HeaderValue::from(length));
+    }
+}
+
 /// As [`strip_hop_by_hop`], for a response.
 pub(crate) fn strip_response(headers: &mut HeaderMap) {
     strip_hop_by_hop(headers);
@@ -178,6 +186,15 @@ mod tests {
             map(&[("content_length", "5"), ("x_forwarded-proto", "https"), ("x_mine", "1"), ("x-y", "2")]);
         strip_disguised(&mut headers);
         assert_eq!(headers, map(&[("x_mine", "1"), ("x-y", "2")]));
+    }
+
+    #[test]
+    fn lengths() {
+        for (given, expected) in [("0001", "1"), ("000", "0"), ("12", "12")] {
+            let mut headers = map(&[("content-length", given)]);
+            canonical_length(&mut headers);
+            assert_eq!(headers, map(&[("content-length", expected)]));
+        }
     }
 
     #[test]

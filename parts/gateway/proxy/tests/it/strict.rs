@@ -34,6 +34,9 @@ async fn plain_requests() {
     check_raw("GET /a/%2e%2E/b?/../ HTTP/1.1\r\nHost: a\r\n\r\n", &[200, 200], &both("GET /b?/../")).await;
     check_raw("GET /x#frag HTTP/1.1\r\nHost: a\r\n\r\n", &[200, 200], &both("GET /x")).await;
     check_raw("POST /p HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabc", &[200, 200], &both("POST /p")).await;
+    let padded = "POST /p HTTP/1.1\r\nHost: a\r\nContent-Length: 0003\r\n\r\nabc";
+    let replies = check_raw(padded, &[200, 200], &both("POST /p")).await;
+    assert!(replies[0].body.contains("\ncontent-length: 3\n"), "{replies:?}");
     let chunked = "POST /p HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n";
     let replies = check_raw(chunked, &[200, 200], &both("POST /p")).await;
     assert!(replies[0].body.ends_with("\n\nabc"), "{replies:?}");
@@ -151,6 +154,8 @@ async fn check_response(reply: &str, status: u16, body: &str) {
 async fn responses() {
     check_response("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok", 200, "ok").await;
     check_response("HTTP/1.1 200 OK\r\n\r\nok", 200, "ok").await;
+    let rig = Rig::simple(scripted(b"HTTP/1.1 200 OK\r\nContent-Length: 002\r\n\r\nok".to_vec()).await).await;
+    assert_eq!(rig.get("/").await.header("content-length"), Some("2"));
     check_response("HTTP/1.0 200 OK\r\n\r\nok", 200, "ok").await;
     check_response("HTTP/1.1 103 Early\r\nA: b\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok", 200, "ok").await;
     check_response("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n", 200, "ok").await;
