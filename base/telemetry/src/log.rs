@@ -74,7 +74,8 @@ where
     if !filter.contains("kube_client") {
         directives = directives.add_directive(NOISE.parse().map_err(|e| refused(&e))?);
     }
-    let events = tracing_subscriber::fmt().with_env_filter(directives).with_writer(writer);
+    // Its own words about a writer that fails go to standard error by a macro that panics when that fails too.
+    let events = tracing_subscriber::fmt().with_env_filter(directives).with_writer(writer).log_internal_errors(false);
     Ok(if json {
         Box::new(events.json().flatten_event(true).with_current_span(false).finish())
     } else {

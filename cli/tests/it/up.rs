@@ -79,6 +79,27 @@ async fn it_is_ready_refuses_a_second_one_and_ends_cleanly() {
     assert!(unreachable.starts_with("error: cannot reach the API server at https://127.0.0.1:"), "{unreachable}");
 }
 
+/// A reader that goes away, as `head` does, leaves pipes that fail.
+#[test]
+fn nobody_reading_is_no_panic() {
+    let dir = temp_dir().unwrap();
+    let closed = || {
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        writer
+    };
+    let data = dir.path().join("data");
+    let check = |arguments: &[String], code: i32| {
+        let mut command = Command::new(PURLIN);
+        let status = command.args(arguments).env_clear().env("HOME", dir.path()).stdout(closed()).stderr(closed());
+        assert_eq!(status.status().unwrap().code(), Some(code), "{arguments:?}");
+    };
+    check(&["version".to_owned()], 1);
+    check(&["dance".to_owned()], 2);
+    // It ends, with events of the roles in between, since it cannot say that it is ready.
+    check(&up_arguments(&data, "127.0.0.1:0"), 1);
+}
+
 #[test]
 fn without_a_kubeconfig_there_is_a_hint() {
     let home = temp_dir().unwrap();
