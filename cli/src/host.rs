@@ -129,6 +129,7 @@ impl Host {
             data_dir: plan.data_dir,
             api_ms: None,
             ready_ms: 0,
+            gateway: plan.parts.iter().any(|part| part.name == parts::GATEWAY),
         };
         let wiring = Wiring { api: api.own, gateway: plan.gateway };
         let api_gate = start_gates(&health, &plan.parts);

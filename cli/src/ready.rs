@@ -24,6 +24,9 @@ pub(crate) struct Ready {
     pub api_ms: Option<u64>,
     /// From the start of the process until all was ready.
     pub ready_ms: u64,
+    /// Whether a gateway runs here, so that the example is served.
+    #[serde(skip)]
+    pub gateway: bool,
 }
 
 impl Ready {
@@ -47,7 +50,11 @@ impl Ready {
         if let Some(path) = &self.kubeconfig {
             let _ = writeln!(out, "  export KUBECONFIG={}", shell_word(path));
         }
-        out.push_str("  kubectl get ns\n  kubectl apply -f examples/hello/hello.yaml\n\nCtrl-C ends it.");
+        out.push_str("  kubectl get ns\n");
+        if self.gateway {
+            out.push_str("  kubectl apply -f examples/hello/hello.yaml\n");
+        }
+        out.push_str("\nCtrl-C ends it.");
         out
     }
 }
@@ -73,6 +80,7 @@ mod tests {
             data_dir: "/home/ada/.local/share/purlin".into(),
             api_ms: Some(120),
             ready_ms: 340,
+            gateway: true,
         }
     }
 
@@ -94,6 +102,13 @@ mod tests {
 
         Ctrl-C ends it.
         ");
+    }
+
+    #[test]
+    fn without_a_gateway_nothing_of_it_is_advised() {
+        assert!(ready().text().contains("hello.yaml"));
+        let alone = Ready { gateway: false, ..ready() };
+        assert!(alone.text().ends_with("\n  kubectl get ns\n\nCtrl-C ends it."), "{}", alone.text());
     }
 
     #[test]

@@ -50,6 +50,12 @@ pub enum DataDirError {
         /// The process id that stands in the lock, or `unknown`.
         holder: String,
     },
+    /// Something else has its name, or that of a directory above it.
+    #[error("{} is no directory; choose another data directory with --data-dir", path.display())]
+    NoDirectory {
+        /// What is in the way.
+        path: PathBuf,
+    },
     /// It cannot be created, read or locked.
     #[error("cannot use the data directory {}: {source}; choose another one with --data-dir", path.display())]
     Io {
@@ -72,6 +78,9 @@ impl DataDir {
     /// Creates `path` where it is missing and takes it for this process.
     pub fn lock(path: &Path) -> Result<DataDir, DataDirError> {
         let io = |source| DataDirError::Io { path: path.to_owned(), source };
+        if let Some(path) = path.ancestors().find(|path| path.exists()).filter(|path| !path.is_dir()) {
+            return Err(DataDirError::NoDirectory { path: path.to_owned() });
+        }
         create_private_dir(path).map_err(io)?;
         let mut lock = OpenOptions::new()
             .read(true)
@@ -135,6 +144,19 @@ mod tests {
     }
 
     #[test]
+    fn a_file_is_no_data_directory() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("file");
+        fs::write(&file, "kept").unwrap();
+        for path in [file.clone(), file.join("below/it")] {
+            let refused = DataDir::lock(&path).unwrap_err().to_string();
+            let expected = format!("{} is no directory; choose another data directory with --data-dir", file.display());
+            assert_eq!(refused, expected);
+        }
+        assert_eq!(fs::read_to_string(&file).unwrap(), "kept");
+    }
+
+    #[test]
     fn a_data_directory_has_one_process() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("data");
@@ -150,14 +172,5 @@ mod tests {
         );
         drop(held);
         assert_eq!(DataDir::lock(&path).unwrap().path(), path);
-    }
-
-    #[test]
-    fn a_path_that_is_a_file_is_refused_with_words() {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("file");
-        fs::write(&path, "").unwrap();
-        let refused = DataDir::lock(&path).unwrap_err().to_string();
-        assert!(refused.contains("cannot use the data directory") && refused.contains("--data-dir"), "{refused}");
     }
 }

@@ -5,7 +5,7 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
-use kube::config::{Config, KubeConfigOptions, Kubeconfig};
+use kube::config::{Config, KubeConfigOptions, Kubeconfig, KubeconfigError};
 
 use crate::data_dir;
 use crate::exit;
@@ -58,7 +58,12 @@ pub(crate) async fn connect(selection: &Selection) -> Result<Connection, Failure
 async fn from_files(paths: &[PathBuf], context: Option<String>) -> anyhow::Result<Config> {
     let mut merged = Kubeconfig::default();
     for path in paths {
-        merged = merged.merge(Kubeconfig::read_from(path)?)?;
+        let one = Kubeconfig::read_from(path).map_err(|error| match error {
+            // Said as a source, since kube prints the path twice quoted.
+            KubeconfigError::ReadConfig(source, _) => anyhow::Error::from(source),
+            error => error.into(),
+        })?;
+        merged = merged.merge(one)?;
     }
     Ok(Config::from_custom_kubeconfig(merged, &KubeConfigOptions { context, ..Default::default() }).await?)
 }
@@ -122,6 +127,15 @@ mod tests {
         check(None, &environment[1..], &all, &["/data/kubeconfig"]);
         check(None, &environment[1..], &all[1..], &["/h/.kube/config"]);
         check(None, &[("KUBECONFIG", ""), ("HOME", "/h")], &all[1..], &["/h/.kube/config"]);
+    }
+
+    #[tokio::test]
+    async fn a_kubeconfig_that_is_not_there_is_named_once() {
+        let selection = Selection { kubeconfig: Some("/missing/config".into()), context: None };
+        let failed = connect(&selection).await.err().unwrap().to_string();
+        let expected =
+            "error: cannot use the kubeconfig /missing/config\n  caused by: No such file or directory (os error 2)";
+        assert_eq!(failed, expected);
     }
 
     #[test]

@@ -125,7 +125,9 @@ fn text(name: &str, source: impl std::io::Read) -> Result<String, Failure> {
 fn parse(text: &str, name: &str, manifests: &mut Vec<Manifest>) -> Result<(), Failure> {
     let yaml = || {
         let documents = serde_saphyr::from_multiple(text);
-        documents.map_err(|e| Failure::from(anyhow::anyhow!("{e}")).context(format!("{name} is no YAML")))
+        // The snippet would name its source `<input>`, and show what may be a Secret.
+        let told = |e: serde_saphyr::Error| anyhow::anyhow!("{}", e.without_snippet());
+        documents.map_err(|e| Failure::from(told(e)).context(format!("{name} is no YAML")))
     };
     let json = || serde_json::Deserializer::from_str(text).into_iter().collect::<Result<Vec<Value>, _>>();
     let documents: Vec<Value> = if text.trim_start().starts_with('{') {
@@ -203,8 +205,10 @@ mod tests {
         let check = |text: &str, expected: &str| {
             let failed = parsed(text).unwrap_err();
             assert!(failed.contains(expected), "{text}: {failed}");
+            assert!(!failed.contains("<input>") && !failed.contains("secret"), "{text}: {failed}");
         };
         check("a: b\n c: d", "f.yaml is no YAML");
+        check("a: [secret\nb: 1", "line 2");
         check("a: 1\na: 2", "duplicate");
         check("{\"a\": ", "f.yaml is no JSON");
         check("--- a\n--- [b]", "f.yaml, document 1 is no object");
