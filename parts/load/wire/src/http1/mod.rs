@@ -1,6 +1,6 @@
 //! HTTP/1.1 as a client speaks it (RFC 9112, RFC 9110), without I/O.
 //!
-//! [`Response`] reads the answers of one connection, one after the other, and
+//! [`Request`] writes the head of a request. [`Response`] reads the answers of one connection, one after the other, and
 //! looks only at what it takes to find their end: the status, the framing, and whether the connection lives on. The
 //! rest is kept for those who ask. Nothing is scanned twice, however small the pieces are in which an answer comes, and
 //! nothing is allocated once the buffers have their size.
@@ -13,10 +13,12 @@ mod body;
 mod error;
 mod head;
 mod lines;
+mod request;
 #[cfg(test)]
 mod tests;
 
 pub use error::{Fault, ProtocolError};
+pub use request::{Request, RequestError};
 
 use body::Body;
 use head::Head;
