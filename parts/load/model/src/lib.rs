@@ -11,3 +11,4 @@ pub mod histogram;
 pub mod plan;
 pub mod summary;
 pub mod tally;
+pub mod template;

@@ -192,7 +192,7 @@ pub struct MessageAction {
     pub answers: u32,
 }
 
-/// Text with variables. One without any is rendered once for all requests.
+/// Text with variables. One without any is rendered once for all requests. `crate::template` parses and renders it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Template(pub Vec<Piece>);
 
@@ -204,6 +204,18 @@ pub enum Piece {
     Text(String),
     /// The value of a variable: a column of the data, what was extracted, or one of the built-in ones.
     Variable(String),
+    /// The same, written so that it cannot end the place that it stands in.
+    Escaped(String, Escape),
+}
+
+/// How the value of a variable is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Escape {
+    /// Percent-encoded (RFC 3986): all but letters, digits and `-._~`.
+    Url,
+    /// As within a JSON string (RFC 8259), without the quotes around it.
+    Json,
 }
 
 /// What an answer must be to count as a success.
