@@ -11,4 +11,6 @@ pub mod histogram;
 pub mod plan;
 pub mod summary;
 pub mod tally;
+pub mod target;
 pub mod template;
+pub mod words;
