@@ -5,6 +5,8 @@
 //! there is a counterpart of the value in the old object, matched by name and by the keys of map lists. Words are
 //! those of apiextensions. Each rule has a budget, and so has each object; see `meter` for how it is spent.
 //! A panic inside the cel crate (it has some for odd expressions) refuses the object instead of ending the task.
+//! A rule that does not mention `oldSelf` does not run over a value that an update leaves as it is: what it would
+//! refuse is tolerated, and most updates change little.
 //!
 //! Not as in Kubernetes: no static types but the names of fields below `self`, so that other type errors show when a
 //! rule runs and not when the definition is written; `==` and `+` of sets and map lists are those of plain lists;
@@ -117,17 +119,18 @@ fn compile_at(schema: &Schema, at: &str) -> Result<CelProgram, Vec<FieldError>> 
         if errors.is_empty() { Ok(CelProgram { root, deep }) } else { Err(errors) }
     };
     on_large_stack(compile).unwrap_or_else(|| {
-        let why = "the rules cannot be compiled, or there is no thread left to do it: simplify them";
+        let why = "the rules cannot be compiled, or there is no memory left to do it: simplify them";
         Err(vec![FieldError::new(at, Cause::InternalError, why)])
     })
 }
 
-/// Runs on a thread of its own with a large stack; none where that thread cannot be had, or failed.
-fn on_large_stack<T: Send>(run: impl FnOnce() -> T + Send) -> Option<T> {
-    std::thread::scope(|scope| {
-        let builder = std::thread::Builder::new().name("cel".to_owned()).stack_size(LARGE_STACK);
-        builder.spawn_scoped(scope, run).ok()?.join().ok()
-    })
+/// Runs on a large stack of its own, on the thread of the caller; none where that stack cannot be had, or on a panic.
+///
+/// The thread stays the same since it keeps the functions and patterns that rules use, see `meter`. The stack is
+/// memory that is reserved, but used only as far as rules reach.
+fn on_large_stack<T>(run: impl FnOnce() -> T) -> Option<T> {
+    // Nothing of ours is left half done: what a panic may have begun is dropped with `run`.
+    catch_unwind(AssertUnwindSafe(|| stacker::grow(LARGE_STACK, run))).ok()
 }
 
 fn has_rules(schema: &Schema) -> bool {
@@ -271,7 +274,7 @@ fn evaluate_within(budget: Budget, program: &CelProgram, object: &Value, old: Op
         return run();
     }
     on_large_stack(run).unwrap_or_else(|| {
-        let why = "the validation rules cannot be run: there is no thread left for them, try again later";
+        let why = "the validation rules cannot be run: there is no memory left for them, try again later";
         vec![FieldError::new("", Cause::InternalError, why)]
     })
 }
@@ -319,45 +322,71 @@ impl Run {
     }
 
     fn rules(&mut self, node: &Node, value: &Value, old: Option<&Value>, at: &Path<'_>) {
-        let this = value::to_cel(value, &node.schema);
-        let old_cel = old.map(|old| value::to_cel(old, &node.schema));
-        for compiled in &node.rules {
-            if compiled.program.uses_old && old.is_none() && !compiled.rule.optional_old_self {
-                continue;
+        // What was wrong before the update and has not changed is tolerated, unless the rule is about the change.
+        let unchanged = old == Some(value);
+        let applies = |compiled: &&Compiled| match compiled.program.uses_old {
+            true => old.is_some() || compiled.rule.optional_old_self,
+            false => !unchanged,
+        };
+        let mut applying = node.rules.iter().filter(applies).peekable();
+        if applying.peek().is_none() {
+            return;
+        }
+        let old = old.map(|old| value::to_cel(old, &node.schema));
+        meter::with_base(|base| {
+            // Values are converted when a scope takes them, hence one scope for all rules of the node.
+            let mut scope = base.new_inner_scope();
+            scope.add_variable_from_value("self", value::to_cel(value, &node.schema));
+            if let Some(old) = old.clone() {
+                scope.add_variable_from_value("oldSelf", old);
             }
-            let old_self = if compiled.rule.optional_old_self {
-                let optional = old_cel.clone().map_or_else(OptionalValue::none, OptionalValue::of);
-                Some(Cel::Opaque(Arc::new(optional)))
-            } else {
-                old_cel.clone()
-            };
-            let refusal = match self.eval(&compiled.program, &this, old_self.as_ref()) {
-                Ok(Cel::Bool(true)) => continue,
-                Ok(Cel::Bool(false)) => {
-                    let detail = self.message(compiled, &this, old_self.as_ref());
-                    refuse(compiled, node, value, at, detail)
+            for compiled in applying {
+                let optional = compiled.rule.optional_old_self.then(|| {
+                    let old = old.clone().map_or_else(OptionalValue::none, OptionalValue::of);
+                    let mut scope = scope.new_inner_scope();
+                    scope.add_variable_from_value("oldSelf", Cel::Opaque(Arc::new(old)));
+                    scope
+                });
+                let refusal = self.rule(compiled, node, value, at, optional.as_ref().unwrap_or(&scope));
+                self.errors.extend(refusal);
+                if self.left == 0 {
+                    return;
                 }
-                Ok(_) => type_error(node, at, format!("must evaluate to true or false: {}", name_of(&compiled.rule))),
-                Err(Failure::Spent(why)) => {
-                    self.left = 0;
-                    type_error(node, at, why.replace("{}", name_of(&compiled.rule)))
-                }
-                Err(Failure::Error(why)) => type_error(node, at, format!("{why} rule: {}", name_of(&compiled.rule))),
-            };
-            // What was wrong before the update and has not changed is tolerated, unless the rule is about the change.
-            if compiled.program.uses_old || old != Some(value) || self.left == 0 {
-                self.errors.push(refusal);
             }
-            if self.left == 0 {
-                return;
+        });
+    }
+
+    /// Runs one rule in a scope that has `self` and `oldSelf`.
+    fn rule(
+        &mut self,
+        compiled: &Compiled,
+        node: &Node,
+        value: &Value,
+        at: &Path<'_>,
+        scope: &Context<'_>,
+    ) -> Option<FieldError> {
+        match self.eval(&compiled.program, scope) {
+            Ok(Cel::Bool(true)) => None,
+            Ok(Cel::Bool(false)) => {
+                let detail = self.message(compiled, scope);
+                Some(refuse(compiled, node, value, at, detail))
             }
+            Ok(_) => {
+                let why = format!("must evaluate to true or false: {}", name_of(&compiled.rule));
+                Some(type_error(node, at, why))
+            }
+            Err(Failure::Spent(why)) => {
+                self.left = 0;
+                Some(type_error(node, at, why.replace("{}", name_of(&compiled.rule))))
+            }
+            Err(Failure::Error(why)) => Some(type_error(node, at, format!("{why} rule: {}", name_of(&compiled.rule)))),
         }
     }
 
     /// What the user is told: the message's expression, the message, or the rule.
-    fn message(&mut self, compiled: &Compiled, this: &Cel, old: Option<&Cel>) -> String {
+    fn message(&mut self, compiled: &Compiled, scope: &Context<'_>) -> String {
         if let Some(expression) = &compiled.message
-            && let Ok(Cel::String(text)) = self.eval(expression, this, old)
+            && let Ok(Cel::String(text)) = self.eval(expression, scope)
         {
             let text = text.trim();
             if !text.is_empty() && text.len() <= MAX_MESSAGE && !text.contains(['\n', '\r']) {
@@ -370,17 +399,11 @@ impl Run {
         }
     }
 
-    fn eval(&mut self, program: &Metered, this: &Cel, old: Option<&Cel>) -> Result<Cel, Failure> {
+    fn eval(&mut self, program: &Metered, scope: &Context<'_>) -> Result<Cel, Failure> {
         let budget = self.call.min(self.left);
-        let (result, left) = meter::with_budget(budget, |base| {
-            let mut context: Context<'_> = base.new_inner_scope();
-            context.add_variable_from_value("self", this.clone());
-            if let Some(old) = old {
-                context.add_variable_from_value("oldSelf", old.clone());
-            }
-            // The cel crate panics on some overflows and oddities; nothing of ours is left half done.
-            catch_unwind(AssertUnwindSafe(|| Cel::resolve(&program.expr, &context)))
-        });
+        // The cel crate panics on some overflows and oddities; nothing of ours is left half done.
+        let resolve = || catch_unwind(AssertUnwindSafe(|| Cel::resolve(&program.expr, scope)));
+        let (result, left) = meter::with_budget(budget, resolve);
         let Some(left) = left else {
             let why = if self.left <= self.call {
                 "validation failed due to running out of cost budget, no further validation rules will be run"

@@ -39,13 +39,16 @@ thread_local! {
 }
 
 /// Runs with a budget of so many units; returns what it yielded and what is left, none where all was spent.
-pub(crate) fn with_budget<T>(units: u64, run: impl FnOnce(&Context<'_>) -> T) -> (T, Option<u64>) {
-    BASE.with(|base| {
-        LEFT.set(units.max(1));
-        let out = run(base);
-        let left = LEFT.get();
-        (out, (left > 0).then_some(left))
-    })
+pub(crate) fn with_budget<T>(units: u64, run: impl FnOnce() -> T) -> (T, Option<u64>) {
+    LEFT.set(units.max(1));
+    let out = run();
+    let left = LEFT.get();
+    (out, (left > 0).then_some(left))
+}
+
+/// Runs with the functions that rules know.
+pub(crate) fn with_base<T>(run: impl FnOnce(&Context<'static>) -> T) -> T {
+    BASE.with(run)
 }
 
 /// Charges units; an error where the budget does not have them.
@@ -324,7 +327,7 @@ fn exists(name: &str) -> bool {
     };
     let probe =
         IdedExpr { id: 0, expr: Expr::Call(CallExpr { func_name: func_name.to_owned(), target, args: vec![] }) };
-    let (result, _) = with_budget(1000, |base| Value::resolve(&probe, base));
+    let (result, _) = with_budget(1000, || with_base(|base| Value::resolve(&probe, base)));
     !matches!(result, Err(ExecutionError::UndeclaredReference(_)))
 }
 

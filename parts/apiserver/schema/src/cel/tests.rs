@@ -225,6 +225,13 @@ fn any_rule_fits_a_worker_stack() {
 }
 
 #[test]
+fn the_large_stack_is_the_callers_thread_and_outlives_a_panic() {
+    let here = std::thread::current().id();
+    assert_eq!(on_large_stack(|| -> u8 { panic!("a rule that panics") }), None);
+    assert_eq!(on_large_stack(|| std::thread::current().id()), Some(here));
+}
+
+#[test]
 fn expensive_rules_run_out_of_budget() {
     let list = json!({"type": "array", "items": {"type": "string"}});
     let many = json!(vec!["x"; 2000]);
