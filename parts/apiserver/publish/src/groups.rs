@@ -1,9 +1,9 @@
 //! Which groups, versions and resources are served, in the order in which they are published.
 
-use std::cmp::{Ordering, Reverse};
+use std::cmp::Reverse;
 use std::sync::Arc;
 
-use purlin_apiserver_schema::{Origin, ResourceDef, Scope, VersionDef};
+use purlin_apiserver_schema::{Origin, ResourceDef, Scope, VersionDef, compare_versions};
 
 /// A group with its served versions, the preferred one first.
 pub(crate) struct Group<'a> {
@@ -61,40 +61,13 @@ pub(crate) fn group<'a>(defs: &'a [Arc<ResourceDef>], name: &str) -> Option<Grou
             }
         }
     }
-    versions.sort_by(|a, b| compare_versions(b.version, a.version));
+    versions.sort_by(|a, b| compare_versions(a.version, b.version));
     Some(Group { name: versions.first()?.group, versions })
 }
 
 /// One version of a group.
 pub(crate) fn group_version<'a>(defs: &'a [Arc<ResourceDef>], group: &str, version: &str) -> Option<GroupVersion<'a>> {
     self::group(defs, group)?.versions.into_iter().find(|known| known.version == version)
-}
-
-/// The order of `version.CompareKubeAwareVersionStrings`: `v2 > v1 > v1beta2 > v1beta1 > v1alpha1`, and these before
-/// all other names, which compare backwards (`foo1 > foo10`).
-fn compare_versions(a: &str, b: &str) -> Ordering {
-    match (kube_version(a), kube_version(b)) {
-        (Some(a), Some(b)) => a.cmp(&b),
-        (Some(_), None) => Ordering::Greater,
-        (None, Some(_)) => Ordering::Less,
-        (None, None) => b.cmp(a),
-    }
-}
-
-/// `v1beta2` as (stability, 1, 2).
-fn kube_version(name: &str) -> Option<(u8, u32, u32)> {
-    let rest = name.strip_prefix('v')?;
-    let (major, rest) = rest.split_at(rest.find(|c: char| !c.is_ascii_digit()).unwrap_or(rest.len()));
-    let major = major.parse().ok().filter(|_| !major.starts_with('0'))?;
-    let minor = |text: &str| text.parse().ok().filter(|_| !text.starts_with('0') && !text.starts_with('+'));
-    match rest {
-        "" => Some((2, major, 0)),
-        _ => match (rest.strip_prefix("beta"), rest.strip_prefix("alpha")) {
-            (Some(text), _) => Some((1, major, minor(text)?)),
-            (_, Some(text)) => Some((0, major, minor(text)?)),
-            _ => None,
-        },
-    }
 }
 
 /// `groupPriorityMinimum` as kube-apiserver registers it; groups of equal priority stay in the order of their names.
@@ -161,19 +134,4 @@ pub(crate) fn subresources(def: &ResourceDef, version: &VersionDef) -> Vec<&'sta
 
 pub(crate) fn namespaced(def: &ResourceDef) -> bool {
     def.scope == Scope::Namespaced
-}
-
-#[cfg(test)]
-mod tests {
-    use super::compare_versions;
-
-    #[test]
-    fn versions_in_order_of_preference() {
-        let mut versions =
-            ["foo10", "v1alpha1", "v2beta1", "v10", "v1", "foo1", "v1beta2", "v1beta10", "v2", "v1beta", "v01"];
-        versions.sort_by(|a, b| compare_versions(b, a));
-        let expected =
-            ["v10", "v2", "v1", "v2beta1", "v1beta10", "v1beta2", "v1alpha1", "foo1", "foo10", "v01", "v1beta"];
-        assert_eq!(versions, expected);
-    }
 }

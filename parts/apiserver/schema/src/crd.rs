@@ -5,7 +5,6 @@
 //! `kind` and `metadata` are implied by every resource and are put into each version's schema here.
 //! Conversion between versions is `None` only: a webhook strategy is refused with words.
 
-use std::cmp::Ordering;
 use std::sync::Arc;
 
 use serde_json::{Value, json};
@@ -16,7 +15,7 @@ use crate::path::Path;
 use crate::validate::{not_supported, too_many};
 use crate::{
     Cause, Column, ColumnSource, FieldError, Names, Origin, ResourceDef, ScaleDef, Schema, Scope, Strategy, Type,
-    VersionDef, cel,
+    VersionDef, cel, compare_versions,
 };
 
 /// What can be done with custom resources.
@@ -564,28 +563,6 @@ fn read_selectable(given: &[Value], schema: &Schema, at: &str, errors: &mut Vec<
     fields
 }
 
-/// The order of versions: `v2`, `v1`, `v2beta1`, `v1beta2`, `v1alpha1`, then other names alphabetically.
-pub fn compare_versions(a: &str, b: &str) -> Ordering {
-    match (priority(a), priority(b)) {
-        (Some(a), Some(b)) => b.cmp(&a),
-        (Some(_), None) => Ordering::Less,
-        (None, Some(_)) => Ordering::Greater,
-        (None, None) => a.cmp(b),
-    }
-}
-
-/// Stability, major and minor of a version of the usual form.
-fn priority(name: &str) -> Option<(u8, u64, u64)> {
-    let rest = name.strip_prefix('v')?;
-    let number = |text: &str| (!text.starts_with('0')).then(|| text.parse::<u64>().ok()).flatten();
-    for (word, stability) in [("alpha", 0), ("beta", 1)] {
-        if let Some((major, minor)) = rest.split_once(word) {
-            return Some((stability, number(major)?, number(minor)?));
-        }
-    }
-    Some((2, number(rest)?, 0))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -716,40 +693,6 @@ mod tests {
             &[
                 "spec.conversion.strategy: Forbidden: conversion by webhook is not served here yet: use None and give the versions compatible schemas",
             ],
-        );
-    }
-
-    #[test]
-    fn versions_are_ordered_as_kubernetes_orders_them() {
-        let mut names = [
-            "foo1",
-            "v1alpha1",
-            "v10",
-            "v3beta1",
-            "v2",
-            "v11beta2",
-            "foo10",
-            "v12alpha1",
-            "v1",
-            "v10beta3",
-            "v11alpha2",
-        ];
-        names.sort_by(|a, b| compare_versions(a, b));
-        assert_eq!(
-            names,
-            [
-                "v10",
-                "v2",
-                "v1",
-                "v11beta2",
-                "v10beta3",
-                "v3beta1",
-                "v12alpha1",
-                "v11alpha2",
-                "v1alpha1",
-                "foo1",
-                "foo10"
-            ]
         );
     }
 

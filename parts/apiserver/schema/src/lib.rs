@@ -33,9 +33,10 @@ mod selector;
 mod structural;
 mod tree;
 mod validate;
+mod version;
 
 pub use cel::{CelProgram, compile as compile_rules, evaluate as evaluate_rules, validate_with_rules};
-pub use crd::{compare_versions, default_definition, definition, definition_update, stored_definition};
+pub use crd::{default_definition, definition, definition_update, stored_definition};
 pub use decode::{DecodeError, Decoded, Limits, decode_json, decode_yaml};
 pub use def::{
     Alias, Column, ColumnSource, Names, Origin, ResourceDef, ScaleDef, Scope, Strategy, Subresource, VersionDef,
@@ -51,3 +52,4 @@ pub use prune::prune;
 pub use selector::{FieldSelector, LabelSelector, SelectorError};
 pub use tree::{Checks, Format, ListType, MapType, PatchStrategy, Rule, RuleReason, Schema, Strategic, Type};
 pub use validate::validate;
+pub use version::compare_versions;
