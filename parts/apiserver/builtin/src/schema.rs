@@ -172,7 +172,7 @@ impl Builder {
                 fact.put(Arc::make_mut(child));
             }
         }
-        if node.ty == Type::Object {
+        if matches!(node.ty, Type::Object | Type::IntOrString) {
             node.reference = Some(name.into());
         }
         let node = Arc::new(node);
@@ -279,7 +279,9 @@ mod tests {
         assert_eq!(ports.strategic.as_ref().and_then(|s| s.merge_key.as_deref()), Some("port"));
         assert_eq!(at(service, "spec.selector").map, MapType::Atomic);
         assert_eq!(at(service, "spec.ports.[].protocol").default, Some("TCP".into()));
-        assert_eq!(at(service, "spec.ports.[].targetPort").ty, Type::IntOrString);
+        let target = at(service, "spec.ports.[].targetPort");
+        assert_eq!(target.ty, Type::IntOrString);
+        assert_eq!(target.reference.as_deref(), Some("io.k8s.apimachinery.pkg.util.intstr.IntOrString"));
         assert_eq!(at(service, "spec.ports.[].port").checks.as_ref().and_then(|c| c.format), Some(Format::Int32));
         assert_eq!(at(service, "spec").reference.as_deref(), Some("io.k8s.api.core.v1.ServiceSpec"));
         assert!(at(service, "metadata.managedFields.[].fieldsV1").preserve_unknown);

@@ -127,7 +127,7 @@ impl Definitions {
             Type::Number => put("type", Value::from("number")),
             Type::Boolean => put("type", Value::from("boolean")),
             Type::IntOrString => {
-                put("anyOf", json!([{"type": "integer"}, {"type": "string"}]));
+                put("anyOf", integer_or_string());
                 put("x-kubernetes-int-or-string", Value::Bool(true))
             }
         };
@@ -178,6 +178,14 @@ impl Definitions {
         out.extend(schema.strategic.as_deref().into_iter().flat_map(strategic));
         if let Some(checks) = &schema.checks {
             self.checks(checks, &mut out);
+            // An anyOf of its own takes the place of the two types, which then stand before what all must be.
+            if schema.ty == Type::IntOrString && !checks.any_of.is_empty() {
+                let mut all = vec![json!({"anyOf": integer_or_string()})];
+                if let Some(Value::Array(own)) = out.shift_remove("allOf") {
+                    all.extend(own);
+                }
+                out.insert("allOf".to_owned(), Value::Array(all));
+            }
         }
         if schema.embedded {
             self.add_object_fields(&mut out);
@@ -259,12 +267,16 @@ fn list(def: &ResourceDef, version: &VersionDef) -> Value {
     })
 }
 
+fn integer_or_string() -> Value {
+    json!([{"type": "integer"}, {"type": "string"}])
+}
+
 /// The built-in types that are a string or a number.
 fn int_or_string(name: &str) -> Map<String, Value> {
     let mut out = Map::new();
     if name == INT_OR_STRING {
         out.insert("format".to_owned(), Value::from("int-or-string"));
-        out.insert("oneOf".to_owned(), json!([{"type": "integer"}, {"type": "string"}]));
+        out.insert("oneOf".to_owned(), integer_or_string());
     } else {
         out.insert("oneOf".to_owned(), json!([{"type": "string"}, {"type": "number"}]));
     }

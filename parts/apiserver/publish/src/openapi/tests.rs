@@ -1,6 +1,6 @@
 use std::collections::BTreeSet;
 
-use purlin_apiserver_schema::{Schema, Type};
+use purlin_apiserver_schema::{Checks, Schema, Type};
 
 use super::*;
 use crate::testing::{custom, deployments, leaf, object, pods, review, service_accounts};
@@ -207,6 +207,55 @@ fn the_schemas_of_a_built_in_kind_are_named() {
     assert_eq!(schemas["io.k8s.api.core.v1.PodSpec"]["properties"]["containers"], containers);
     let container = json!({"type": "object", "properties": {"name": {"type": "string"}}, "required": ["name"]});
     assert_eq!(schemas["io.k8s.api.core.v1.Container"], container);
+}
+
+#[test]
+fn a_number_or_a_text() {
+    let any = Checks {
+        any_of: vec![Schema {
+            checks: Some(Box::new(Checks { minimum: Some(1.0), ..Checks::default() })),
+            ..Schema::default()
+        }],
+        ..Checks::default()
+    };
+    let spec = object(vec![
+        (
+            "port",
+            Arc::new(Schema {
+                ty: Type::IntOrString,
+                reference: Some("io.k8s.apimachinery.pkg.util.intstr.IntOrString".into()),
+                doc: Some("Where.".into()),
+                ..Schema::default()
+            }),
+        ),
+        ("share", leaf(Type::IntOrString)),
+        ("bound", Arc::new(Schema { ty: Type::IntOrString, checks: Some(Box::new(any)), ..Schema::default() })),
+    ]);
+    let mut def = ResourceDef::clone(&custom("example.com", "widgets", "Widget", &["v1"]));
+    def.versions[0].schema = Arc::new(spec);
+    let defs = [Arc::new(def)];
+    let either = json!([{"type": "integer"}, {"type": "string"}]);
+
+    let v3 = &openapi_v3(&defs, "example.com", "v1").unwrap()["components"]["schemas"];
+    let properties = &v3["com.example.v1.Widget"]["properties"];
+    let reference = json!({"$ref": "#/components/schemas/io.k8s.apimachinery.pkg.util.intstr.IntOrString"});
+    assert_eq!(properties["port"], json!({"description": "Where.", "allOf": [reference]}));
+    assert_eq!(properties["share"], json!({"anyOf": either, "x-kubernetes-int-or-string": true}));
+    let bound = json!({
+        "anyOf": [{"minimum": 1}], "allOf": [{"anyOf": either}], "x-kubernetes-int-or-string": true,
+    });
+    assert_eq!(properties["bound"], bound);
+    let definition = json!({"format": "int-or-string", "oneOf": either});
+    assert_eq!(v3["io.k8s.apimachinery.pkg.util.intstr.IntOrString"], definition);
+
+    let v2 = &openapi_v2(&defs)["definitions"];
+    let properties = &v2["com.example.v1.Widget"]["properties"];
+    let reference = "#/definitions/io.k8s.apimachinery.pkg.util.intstr.IntOrString";
+    assert_eq!(properties["port"], json!({"description": "Where.", "$ref": reference}));
+    assert_eq!(properties["share"], json!({"x-kubernetes-int-or-string": true}));
+    assert_eq!(properties["bound"], json!({"x-kubernetes-int-or-string": true}));
+    let definition = json!({"format": "int-or-string", "type": "string"});
+    assert_eq!(v2["io.k8s.apimachinery.pkg.util.intstr.IntOrString"], definition);
 }
 
 #[test]
