@@ -5,3 +5,4 @@
 //! answers as can be trusted, which is what makes them cheaper than a general client.
 
 pub mod http1;
+pub mod websocket;
