@@ -7,10 +7,15 @@
 //! written, compared and judged. Nothing here does I/O or reads a clock.
 
 pub mod arrivals;
+pub mod data;
 pub mod histogram;
+pub mod iteration;
 pub mod plan;
 pub mod summary;
 pub mod tally;
 pub mod target;
 pub mod template;
 pub mod words;
+
+#[cfg(test)]
+mod samples;
