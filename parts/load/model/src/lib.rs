@@ -8,6 +8,7 @@
 
 pub mod arrivals;
 pub mod data;
+pub mod extract;
 pub mod histogram;
 pub mod iteration;
 pub mod plan;
