@@ -19,6 +19,7 @@ mod config;
 mod content;
 mod delete;
 mod error;
+mod health;
 mod options;
 mod paths;
 mod read;

@@ -98,7 +98,7 @@ impl Options {
     }
 }
 
-fn decode(text: &str) -> ApiResult<String> {
+pub(crate) fn decode(text: &str) -> ApiResult<String> {
     let spaced = text.replace('+', " ");
     let decoded = percent_encoding::percent_decode_str(&spaced).decode_utf8();
     decoded.map(Into::into).map_err(|_| ApiError::bad_request(format!("query parameter {text:?} is not UTF-8")))

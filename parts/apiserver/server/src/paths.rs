@@ -6,7 +6,9 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::header::{ACCEPT, CACHE_CONTROL, CONTENT_TYPE, ETAG, HeaderValue, IF_NONE_MATCH, VARY};
+use http::header::{
+    ACCEPT, CACHE_CONTROL, CONTENT_TYPE, ETAG, HeaderValue, IF_NONE_MATCH, VARY, X_CONTENT_TYPE_OPTIONS,
+};
 use http::request::Parts;
 use http::{Method, Response, StatusCode};
 use parking_lot::Mutex;
@@ -21,9 +23,22 @@ use crate::api::Api;
 use crate::catalog::Catalog;
 use crate::content;
 use crate::error::{ApiError, ApiResult};
+use crate::health;
 
 /// The Kubernetes version whose API is spoken; helm reads it.
 const MINOR: &str = "36";
+
+/// The paths that `/` lists, beside those of health.
+const PATHS: [&str; 8] = [
+    "/.well-known/openid-configuration",
+    "/api",
+    "/api/v1",
+    "/apis",
+    "/openapi/v2",
+    "/openapi/v3",
+    "/openid/v1/jwks",
+    "/version",
+];
 
 /// A rendered document and its entity tag.
 type Document = (Arc<[u8]>, String);
@@ -56,9 +71,11 @@ pub(crate) async fn answer(api: &Api, path: &str, request: &Parts) -> ApiResult<
     if request.method != Method::GET && request.method != Method::HEAD {
         return Err(ApiError::method_not_allowed());
     }
+    if let Some((status, text)) = health::answer(api, path, request.uri.query().unwrap_or_default()).await? {
+        return Ok(plain(status, text));
+    }
     match path {
         "/version" => Ok(content::value(StatusCode::OK, &version())),
-        "/healthz" | "/livez" | "/readyz" => Ok(plain("ok")),
         JWKS_PATH => Ok(content::value(StatusCode::OK, &api.tokens.jwks())),
         CONFIGURATION_PATH => {
             let uri = format!("{}{JWKS_PATH}", api.tokens.issuer());
@@ -97,9 +114,12 @@ fn version() -> Value {
     })
 }
 
-fn plain(text: &'static str) -> Response<ApiBody> {
+fn plain(status: StatusCode, text: String) -> Response<ApiBody> {
     let mut response = Response::new(boxed(text));
-    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     response
 }
 
@@ -172,10 +192,11 @@ fn render(catalog: &Catalog, path: &str, aggregated: Option<DiscoveryVersion>) -
         (["openapi", "v3"], _) => Some(publish::openapi_v3_index(defs)),
         (["openapi", "v3", "api", version], _) => publish::openapi_v3(defs, "", version),
         (["openapi", "v3", "apis", group, version], _) => publish::openapi_v3(defs, group, version),
-        ([], _) => Some(json!({"paths": [
-            "/.well-known/openid-configuration", "/api", "/api/v1", "/apis", "/healthz", "/livez", "/openapi/v2",
-            "/openapi/v3", "/openid/v1/jwks", "/readyz", "/version",
-        ]})),
+        ([], _) => {
+            let mut paths: Vec<String> = PATHS.map(str::to_owned).into_iter().chain(health::paths()).collect();
+            paths.sort_unstable();
+            Some(json!({"paths": paths}))
+        }
         _ => None,
     }
 }

@@ -65,6 +65,11 @@ impl Storage {
             .await
     }
 
+    /// Whether anything can be read.
+    pub(crate) async fn probe(&self) -> Result<(), StoreError> {
+        self.store.read(|tx| meta(tx, "revision").map(drop)).await
+    }
+
     /// One page of a collection.
     pub(crate) async fn page(&self, query: PageQuery, filter: Option<Filter>) -> Result<Page, ReadError> {
         self.store.read(move |tx| page(tx, &query, filter.as_ref())).await

@@ -3,6 +3,7 @@
 mod access;
 mod customs;
 mod garbage;
+mod health;
 mod limits;
 mod lists;
 mod namespaces;
