@@ -10,6 +10,7 @@ mod definitions;
 mod discovery;
 mod downgrade;
 mod fingerprint;
+mod gnostic;
 mod groups;
 pub mod jsonpath;
 mod openapi;
@@ -19,5 +20,6 @@ mod table;
 mod testing;
 
 pub use discovery::{DiscoveryVersion, Root, aggregated, api_group, api_groups, api_resources, api_versions, etag};
+pub use gnostic::encode as openapi_v2_protobuf;
 pub use openapi::{openapi_v2, openapi_v2_hash, openapi_v3, openapi_v3_hash, openapi_v3_index};
 pub use table::{IncludeObject, MetaVersion, TableOptions, partial_list, partial_object, table};

@@ -49,14 +49,15 @@ pub(crate) struct Documents(Mutex<HashMap<String, Arc<OnceCell<Document>>>>);
 
 impl Documents {
     /// The document at `key`; rendered once however many ask, and off the threads that serve requests.
-    async fn get(&self, key: String, render: impl FnOnce() -> Option<Value> + Send + 'static) -> ApiResult<Document> {
+    async fn get(
+        &self,
+        key: String,
+        render: impl FnOnce() -> Option<Document> + Send + 'static,
+    ) -> ApiResult<Document> {
         let cell = Arc::clone(self.0.lock().entry(key.clone()).or_default());
         let rendered = cell.get_or_try_init(|| async {
-            let rendering = tokio::task::spawn_blocking(|| {
-                let value = render()?;
-                Some((Arc::<[u8]>::from(value.to_string().into_bytes()), publish::etag(&value)))
-            });
-            let rendered = rendering.await.map_err(|e| ApiError::internal(format!("rendering {e}")))?;
+            let rendered = tokio::task::spawn_blocking(render).await;
+            let rendered = rendered.map_err(|e| ApiError::internal(format!("rendering {e}")))?;
             rendered.ok_or_else(ApiError::no_such_path)
         });
         let document = rendered.await.cloned();
@@ -81,7 +82,6 @@ pub(crate) async fn answer(api: &Api, path: &str, request: &Parts) -> ApiResult<
             let uri = format!("{}{JWKS_PATH}", api.tokens.issuer());
             Ok(content::value(StatusCode::OK, &api.tokens.configuration(&uri)))
         }
-        "/openapi/v2" if wants_protobuf(request) => Ok(protobuf(OPENAPI_V2_WITHOUT_DEFINITIONS)),
         _ => document(api, path, request).await,
     }
 }
@@ -90,19 +90,8 @@ pub(crate) async fn answer(api: &Api, path: &str, request: &Parts) -> ApiResult<
 const ASKED_FOR_PROTOBUF: &str = "application/com.github.proto-openapi.spec.v2@v1.0+protobuf";
 const OPENAPI_V2_PROTOBUF: &str = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf";
 
-/// `swagger: "2.0"`, the info's title and version, no paths and no definitions. kubectl validates a `List` by this
-/// document; of kinds that it does not find there it leaves the validation to the server, which does it anyway.
-const OPENAPI_V2_WITHOUT_DEFINITIONS: &[u8] = b"\x0a\x032.0\x12\x12\x0a\x0aKubernetes\x12\x041.36\x42\x00\x4a\x00";
-
-fn wants_protobuf(request: &Parts) -> bool {
-    let accept = request.headers.get(ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or_default();
+fn wants_protobuf(accept: &str) -> bool {
     accept.contains(ASKED_FOR_PROTOBUF) || accept.contains(OPENAPI_V2_PROTOBUF)
-}
-
-fn protobuf(body: &'static [u8]) -> Response<ApiBody> {
-    let mut response = Response::new(boxed(Bytes::from_static(body)));
-    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(OPENAPI_V2_PROTOBUF));
-    response
 }
 
 fn version() -> Value {
@@ -129,11 +118,22 @@ async fn document(api: &Api, path: &str, request: &Parts) -> ApiResult<Response<
     let parts: Vec<&str> = path.split('/').filter(|part| !part.is_empty()).collect();
     let path = format!("/{}", parts.join("/"));
     let aggregated = aggregation(accept).filter(|_| matches!(&*path, "/api" | "/apis"));
+    let protobuf = path == "/openapi/v2" && wants_protobuf(accept);
     let catalog = api.catalog.load_full();
-    let key = format!("{path}?{aggregated:?}");
+    let key = format!("{path}?{aggregated:?}{protobuf}");
     let (described, rendered) = (Arc::clone(&catalog), path.clone());
-    let (body, etag) = catalog.documents.get(key, move || render(&described, &rendered, aggregated)).await?;
+    let document = catalog.documents.get(key, move || {
+        let value = render(&described, &rendered, aggregated)?;
+        let etag = publish::etag(&value);
+        Some(if protobuf {
+            (publish::openapi_v2_protobuf(&value).into(), format!("{etag}-protobuf"))
+        } else {
+            (value.to_string().into_bytes().into(), etag)
+        })
+    });
+    let (body, etag) = document.await?;
     let media = match aggregated {
+        _ if protobuf => OPENAPI_V2_PROTOBUF,
         Some(DiscoveryVersion::V2) => "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList",
         Some(DiscoveryVersion::V2Beta1) => "application/json;g=apidiscovery.k8s.io;v=v2beta1;as=APIGroupDiscoveryList",
         None => "application/json",

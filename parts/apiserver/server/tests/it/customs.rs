@@ -66,6 +66,10 @@ async fn a_definition_is_served_with_its_answer() {
     assert!(up.get("/openapi/v3").await.1["paths"].get("apis/t.io/v1").is_some());
     assert_eq!(up.get("/openapi/v3/apis/t.io/v1").await.0, 200);
     assert!(up.get("/openapi/v2").await.1["definitions"].get("io.t.v1.Box").is_some());
+    let kubectls = ("accept", "application/com.github.proto-openapi.spec.v2@v1.0+protobuf");
+    let (code, headers, body) = up.full("GET", "/openapi/v2", &[kubectls], "").await;
+    assert!(code == 200 && body.as_str().is_some_and(|text| text.contains("\u{a}\u{b}io.t.v1.Box")), "{code}");
+    assert_eq!(headers["content-type"], "application/com.github.proto-openapi.spec.v2.v1.0+protobuf");
     assert_eq!(up.get("/openapi/v3/apis/none.io/v1").await.0, 404);
 
     // Defaulted, pruned, judged by schema and rules.
