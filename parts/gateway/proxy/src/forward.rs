@@ -10,10 +10,10 @@ use std::pin::pin;
 use std::rc::Rc;
 use std::time::Duration;
 
-use http::header::HOST;
+use http::header::{CONTENT_LENGTH, HOST, TRAILER, TRANSFER_ENCODING};
 use http::uri::{Authority, PathAndQuery, Scheme};
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri, Version};
-use hyper::body::Incoming;
+use hyper::body::{Body as _, Incoming};
 use hyper::upgrade::OnUpgrade;
 use purlin_traffic::model::{BackendProtocol, Cluster};
 use rand::RngExt;
@@ -51,7 +51,7 @@ pub(crate) async fn forward(rule: &Rule, share: &Share, mut onward: Onward, mut 
         BackendProtocol::H2c => None,
     };
     let (protocol, on_client) = asked.unzip();
-    let request = match request(onward, cluster.protocol, protocol) {
+    let request = match request(onward, record.version, cluster.protocol, protocol) {
         Some(request) => request,
         None => return answer::fail(Failure::BROKEN, record),
     };
@@ -96,12 +96,25 @@ pub(crate) async fn forward(rule: &Rule, share: &Share, mut onward: Onward, mut 
 }
 
 /// The request in the endpoint's protocol; None where filters have left no valid one.
-fn request(onward: Onward, protocol: BackendProtocol, upgrade: Option<HeaderValue>) -> Option<Request<Upload>> {
+fn request(
+    onward: Onward,
+    from: Version,
+    protocol: BackendProtocol,
+    upgrade: Option<HeaderValue>,
+) -> Option<Request<Upload>> {
     let Onward { method, mut headers, authority, path, upload, .. } = onward;
+    let chunked = !upload.is_end_stream() && !headers.contains_key(CONTENT_LENGTH);
+    if !carries_trailers(&upload, chunked, from, protocol) {
+        headers.remove(TRAILER);
+    }
     let mut request = Request::new(upload);
     match protocol {
         BackendProtocol::Http1 => {
             headers.insert(HOST, authority);
+            if chunked {
+                // Said here, as hyper would send a GET without its body.
+                headers.insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
+            }
             if let Some(protocol) = upgrade {
                 headers::set_upgrade(&mut headers, protocol);
             }
@@ -120,6 +133,11 @@ fn request(onward: Onward, protocol: BackendProtocol, upgrade: Option<HeaderValu
     *request.method_mut() = method;
     *request.headers_mut() = headers;
     Some(request)
+}
+
+/// Whether trailers can reach the endpoint: HTTP/1.1 has them behind chunks only, on either side.
+fn carries_trailers(upload: &Upload, chunked: bool, from: Version, to: BackendProtocol) -> bool {
+    chunked || (!upload.is_end_stream() && from == Version::HTTP_2 && to == BackendProtocol::H2c)
 }
 
 async fn send(

@@ -18,7 +18,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 
-/// Answers what it saw: the request line, the headers, an empty line, the body.
+/// Answers what it saw: the request line, the headers, an empty line, the body, the trailers.
 #[derive(Clone, Debug)]
 pub(crate) struct Backend {
     pub(crate) at: SocketAddr,
@@ -76,11 +76,16 @@ impl Backend {
             text.push_str(&format!(":authority: {authority}\n"));
         }
         for (name, value) in request.headers() {
-            text.push_str(&format!("{name}: {}\n", value.to_str().unwrap()));
+            text.push_str(&format!("{name}: {}\n", String::from_utf8_lossy(value.as_bytes())));
         }
         let status = request.uri().path().strip_prefix("/status/").and_then(|s| s.parse().ok()).unwrap_or(200);
+        let body = request.collect().await?;
+        let trailers = body.trailers().cloned().unwrap_or_default();
         text.push('\n');
-        text.push_str(&String::from_utf8_lossy(&request.collect().await?.to_bytes()));
+        text.push_str(&String::from_utf8_lossy(&body.to_bytes()));
+        for (name, value) in &trailers {
+            text.push_str(&format!("\n{name}: {}", String::from_utf8_lossy(value.as_bytes())));
+        }
         let response = Response::builder()
             .status(status)
             .header("x-backend", &*self.name)

@@ -101,6 +101,24 @@ async fn framing() {
 }
 
 #[tokio::test]
+async fn trailers_are_announced_only_where_they_can_follow() {
+    let end = "2\r\nhi\r\n0\r\nX-End: 1\r\nConnection: x\r\n\r\n";
+    for method in ["POST", "GET"] {
+        let chunked = format!(
+            "{method} /p HTTP/1.1\r\nHost: a\r\nTrailer: X-End, Connection\r\nTransfer-Encoding: chunked\r\n\r\n{end}"
+        );
+        let replies = check_raw(&chunked, &[200, 200], &[&format!("{method} /p"), "GET /after"]).await;
+        let body = &replies[0].body;
+        assert!(body.contains("\ntrailer: X-End, Connection\n") && body.ends_with("\n\nhi\nx-end: 1"), "{body}");
+    }
+    for (length, body) in [("Content-Length: 2\r\n", "hi"), ("", "")] {
+        let plain = format!("POST /p HTTP/1.1\r\nHost: a\r\nTrailer: X-End\r\n{length}\r\n{body}");
+        let replies = check_raw(&plain, &[200, 200], &["POST /p", "GET /after"]).await;
+        assert!(!replies[0].body.contains("x-end") && !replies[0].body.contains("trailer"), "{replies:?}");
+    }
+}
+
+#[tokio::test]
 async fn bad_chunks_never_reach_the_end_of_a_request() {
     for chunks in ["x\r\nabc\r\n0\r\n\r\n", "0x3\r\nabc\r\n0\r\n\r\n", "3\nabc\n0\n\n", "3\r\nabcd\r\n0\r\n\r\n"] {
         let request = format!("POST /p HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n{chunks}");
