@@ -6,6 +6,7 @@ use http::{HeaderValue, Response, StatusCode, Version};
 
 use crate::body::Out;
 use crate::head::Refused;
+use crate::metrics::Malformed;
 use crate::record::Record;
 use crate::trace::REQUEST_ID;
 
@@ -19,10 +20,12 @@ pub(crate) struct Failure {
     pub(crate) why: &'static str,
     /// The connection must not be used further.
     pub(crate) close: bool,
+    /// The request's fault: what counts it.
+    pub(crate) malformed: Option<Malformed>,
 }
 
 const fn failure(status: StatusCode, flag: &'static str, why: &'static str) -> Failure {
-    Failure { status, flag, why, close: false }
+    Failure { status, flag, why, close: false, malformed: None }
 }
 
 impl Failure {
@@ -49,11 +52,16 @@ impl Failure {
         failure(StatusCode::GATEWAY_TIMEOUT, "response_timeout", "the backend did not answer in time");
     pub(crate) const NO_TUNNEL: Self =
         failure(StatusCode::NOT_IMPLEMENTED, "no_tunnel", "the backend does not take WebSockets");
-    pub(crate) const EXPECTATION: Self =
-        failure(StatusCode::EXPECTATION_FAILED, "refused", "only Expect: 100-continue is known");
+    pub(crate) const EXPECTATION: Self = Self {
+        malformed: Some(Malformed::Expectation),
+        ..failure(StatusCode::EXPECTATION_FAILED, "refused", "only Expect: 100-continue is known")
+    };
     /// The client's fault, as [`Self::UPLOAD`], but it did arrive.
-    pub(crate) const BAD_UPLOAD: Self =
-        Self { close: true, ..failure(StatusCode::BAD_REQUEST, "refused", "the request's body is not valid HTTP") };
+    pub(crate) const BAD_UPLOAD: Self = Self {
+        close: true,
+        malformed: Some(Malformed::Body),
+        ..failure(StatusCode::BAD_REQUEST, "refused", "the request's body is not valid HTTP")
+    };
     /// The client's fault, and what is left of its request cannot be found again.
     pub(crate) const UPLOAD: Self = Self {
         close: true,
@@ -63,13 +71,14 @@ impl Failure {
 
 impl From<Refused> for Failure {
     fn from(refused: Refused) -> Self {
-        Self { status: refused.status, flag: "refused", why: refused.why, close: true }
+        Self { close: true, malformed: Some(refused.reason), ..failure(refused.status, "refused", refused.why) }
     }
 }
 
 /// The answer to a request that failed.
 pub(crate) fn fail(failure: Failure, mut record: Box<Record>) -> Response<Out> {
     record.flag = failure.flag;
+    record.malformed = failure.malformed;
     let text = Bytes::from(format!("{}\n", failure.why));
     let request_id = record.ids.request.clone();
     let close = failure.close && record.version != Version::HTTP_2;

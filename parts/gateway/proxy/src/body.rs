@@ -13,6 +13,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
+use http::Version;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use tokio::time::{Instant, Sleep, sleep};
@@ -21,6 +22,7 @@ use crate::answer::Failure;
 use crate::headers::strip_trailers;
 use crate::pool::Lease;
 use crate::record::Record;
+use crate::stall;
 
 pub(crate) type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
@@ -68,19 +70,21 @@ pub(crate) struct UploadState {
 #[derive(Debug)]
 pub(crate) struct Upload {
     inner: Incoming,
+    h2: bool,
     state: Rc<UploadState>,
     silence: Silence,
 }
 
 impl Upload {
-    pub(crate) fn new(inner: Incoming, limit: Duration) -> (Self, Rc<UploadState>) {
+    pub(crate) fn new(inner: Incoming, version: Version, limit: Duration) -> (Self, Rc<UploadState>) {
         let state = Rc::new(UploadState {
             bytes: Cell::new(0),
             moved: Cell::new(Instant::now()),
             failed: Cell::new(None),
             ended: Cell::new(inner.is_end_stream()),
         });
-        (Self { inner, state: Rc::clone(&state), silence: Silence::new(limit) }, state)
+        let h2 = version == Version::HTTP_2;
+        (Self { inner, h2, state: Rc::clone(&state), silence: Silence::new(limit) }, state)
     }
 }
 
@@ -99,8 +103,13 @@ impl Body for Upload {
         };
         this.silence.broken();
         this.state.moved.set(Instant::now());
-        this.state.ended.set(this.inner.is_end_stream() || next.is_none());
+        let broken_off = next.is_none() && breaks_off(&this.inner, this.h2);
+        this.state.ended.set(!broken_off && (this.inner.is_end_stream() || next.is_none()));
         Poll::Ready(match next {
+            None if broken_off => {
+                this.state.failed.set(Some(Failure::UPLOAD));
+                Some(Err(BROKEN_OFF.into()))
+            }
             None => None,
             Some(Ok(frame)) => Some(Ok(counted(frame, |n| this.state.bytes.set(this.state.bytes.get() + n)))),
             Some(Err(error)) => {
@@ -117,6 +126,14 @@ impl Body for Upload {
     fn size_hint(&self) -> SizeHint {
         self.inner.size_hint()
     }
+}
+
+const BROKEN_OFF: &str = "the stream was reset before its end";
+
+/// Whether a body has no more parts because its HTTP/2 stream was reset: where the code is NO_ERROR, hyper calls that an
+/// end as any other, and what was cut would be passed on as whole.
+fn breaks_off(body: &Incoming, h2: bool) -> bool {
+    h2 && !body.is_end_stream()
 }
 
 /// Whether a body cannot be read because of what was sent, not because sending ended: hyper wraps an I/O error then.
@@ -152,6 +169,7 @@ pub(crate) enum Out {
 #[derive(Debug)]
 pub(crate) struct Download {
     pub(crate) inner: Incoming,
+    pub(crate) h2: bool,
     /// The connection that it comes from, until it may serve another request.
     pub(crate) lease: Option<Lease>,
     pub(crate) record: Box<Record>,
@@ -173,6 +191,11 @@ impl Download {
         };
         self.silence.broken();
         Poll::Ready(match next {
+            None if breaks_off(&self.inner, self.h2) => {
+                self.record.flag = "upstream_broke_off";
+                self.lease = None;
+                Some(Err(BROKEN_OFF.into()))
+            }
             None => {
                 self.finish();
                 None
@@ -214,10 +237,12 @@ impl Body for Out {
     type Error = BoxError;
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
-        match &mut *self {
+        let polled = match &mut *self {
             Self::Local { data, .. } => Poll::Ready(data.take().map(|data| Ok(Frame::data(data)))),
             Self::Stream(download) => download.poll(cx),
-        }
+        };
+        stall::asked(polled.is_ready());
+        polled
     }
 
     fn is_end_stream(&self) -> bool {

@@ -4,6 +4,7 @@
 
 use std::cell::Cell;
 use std::convert::Infallible;
+use std::error::Error as _;
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
@@ -13,6 +14,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use futures::FutureExt as _;
 use http::Request;
 use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
@@ -23,12 +25,15 @@ use purlin_traffic::model::Protocol;
 use rustls::ServerConfig;
 use tokio::io::AsyncReadExt as _;
 use tokio::net::TcpStream;
+use tokio::sync::Notify;
 use tokio::time::{Instant, sleep, timeout};
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 
 use crate::exchange;
 use crate::io::{Io, Unread};
+use crate::metrics::Malformed;
+use crate::stall::Streams;
 use crate::worker::Worker;
 
 /// What an HTTP/2 client sends first (RFC 9113, section 3.4).
@@ -41,6 +46,9 @@ const FIRST_REQUEST: Duration = Duration::from_secs(1);
 /// Streams reset by a client before we took them (rapid reset), and by us for its errors (MadeYouReset).
 const MAX_PENDING_RESETS: usize = 20;
 const MAX_ERROR_RESETS: usize = 100;
+/// Requests that a client left before their answer, each at the price of a request to a backend (rapid reset, paced):
+/// an HTTP/2 connection ends at so many, if they are more than half of its requests.
+const MAX_LEFT: u32 = 100;
 
 /// Runs hyper's tasks in this thread.
 #[derive(Clone, Copy, Debug)]
@@ -72,8 +80,10 @@ pub(crate) struct Downstream {
     pub(crate) tls: Option<Option<String>>,
     pub(crate) stop: CancellationToken,
     unread: Unread,
-    /// There was a request.
-    asked: Cell<bool>,
+    requests: Cell<u32>,
+    /// Those of them that the client left before their answer.
+    left: Cell<u32>,
+    too_many_left: Notify,
     active: Cell<u32>,
     quiet_since: Cell<Instant>,
 }
@@ -81,13 +91,19 @@ pub(crate) struct Downstream {
 impl Downstream {
     /// A request begins; its record calls [`Self::ended`].
     pub(crate) fn began(&self) {
-        self.asked.set(true);
+        self.requests.set(self.requests.get().saturating_add(1));
         self.active.set(self.active.get() + 1);
     }
 
-    pub(crate) fn ended(&self, read_to_its_end: bool) {
+    pub(crate) fn ended(&self, read_to_its_end: bool, answered: bool) {
         if !read_to_its_end {
             self.unread.store(true, Ordering::Relaxed);
+        }
+        if !answered {
+            self.left.set(self.left.get().saturating_add(1));
+            if self.left.get() >= MAX_LEFT && self.left.get() > self.requests.get() / 2 {
+                self.too_many_left.notify_one();
+            }
         }
         self.active.set(self.active.get().saturating_sub(1));
         self.quiet_since.set(Instant::now());
@@ -143,9 +159,12 @@ async fn speak(worker: Rc<Worker>, accepted: Accepted) {
         opened = open => opened,
         () = stopped_for(&stop, FIRST_REQUEST) => return,
     };
-    let Ok(Ok(opened)) = opened else {
-        worker.shared.metrics.bad_requests.inc();
-        return;
+    let opened = match opened {
+        Ok(Ok(opened)) => opened,
+        Err(_) => return worker.shared.metrics.malformed(Malformed::Late),
+        Ok(Err(_)) if protocol == Protocol::Https => return worker.shared.metrics.malformed(Malformed::Handshake),
+        // The client left.
+        Ok(Err(_)) => return,
     };
     let downstream = Rc::new(Downstream {
         worker,
@@ -154,7 +173,9 @@ async fn speak(worker: Rc<Worker>, accepted: Accepted) {
         tls: opened.tls,
         stop,
         unread: opened.io.unread(),
-        asked: Cell::new(false),
+        requests: Cell::new(0),
+        left: Cell::new(0),
+        too_many_left: Notify::new(),
         active: Cell::new(0),
         quiet_since: Cell::new(Instant::now()),
     });
@@ -163,9 +184,20 @@ async fn speak(worker: Rc<Worker>, accepted: Accepted) {
     } else {
         speak_h1(Rc::clone(&downstream), opened.io).await
     };
-    if ended.is_err_and(|error| error.is_parse() || error.is_timeout()) {
-        downstream.worker.shared.metrics.bad_requests.inc();
+    if let Some(reason) = ended.err().and_then(|error| malformed(&error, opened.h2)) {
+        downstream.worker.shared.metrics.malformed(reason);
     }
+}
+
+/// Whether hyper ended a connection because of what the client sent, or did not send.
+fn malformed(error: &hyper::Error, h2: bool) -> Option<Malformed> {
+    if error.is_timeout() {
+        return Some(Malformed::Late);
+    }
+    // HTTP/2 has one kind of error for all that is not allowed, and wraps an I/O error where the client left.
+    let mut causes = std::iter::successors(error.source(), |&cause| cause.source());
+    let broken = error.is_parse() || (h2 && !causes.any(|cause| cause.is::<io::Error>()));
+    broken.then_some(Malformed::Syntax)
 }
 
 struct Opened {
@@ -229,7 +261,7 @@ async fn speak_h1(downstream: Rc<Downstream>, io: Io) -> hyper::Result<()> {
         ended = connection.as_mut() => return ended,
         () = sleep(FIRST_REQUEST) => {}
     }
-    if downstream.asked.get() { connection.await } else { Ok(()) }
+    if downstream.requests.get() > 0 { connection.await } else { Ok(()) }
 }
 
 async fn stopped_for(stop: &CancellationToken, time: Duration) {
@@ -246,7 +278,7 @@ async fn speak_h2(downstream: Rc<Downstream>, io: Io) -> hyper::Result<()> {
             async move { Ok::<_, Infallible>(exchange.await) }
         })
     };
-    let connection = http2::Builder::new(LocalExec)
+    let connection = http2::Builder::new(Streams { limit: limits.body_idle })
         .timer(TokioTimer::new())
         .enable_connect_protocol()
         .max_concurrent_streams(limits.streams)
@@ -257,18 +289,30 @@ async fn speak_h2(downstream: Rc<Downstream>, io: Io) -> hyper::Result<()> {
         .keep_alive_timeout(PING_WAIT)
         .serve_connection(TokioIo::new(io), service);
     let mut connection = pin!(connection);
+    let mut closing = false;
     loop {
         let idle_until = downstream.idle_until(limits.idle);
         tokio::select! {
             ended = connection.as_mut() => return ended,
-            () = downstream.stop.cancelled() => break,
+            () = downstream.stop.cancelled(), if !closing => {}
+            () = downstream.too_many_left.notified() => {
+                downstream.worker.shared.metrics.malformed(Malformed::Resets);
+                // Says GOAWAY, and does not wait for a client that would only go on.
+                connection.as_mut().graceful_shutdown();
+                return connection.as_mut().now_or_never().unwrap_or(Ok(()));
+            }
             () = tokio::time::sleep_until(idle_until) => {
-                if downstream.idle_until(limits.idle) <= Instant::now() {
-                    break;
+                if downstream.idle_until(limits.idle) > Instant::now() {
+                    continue;
                 }
+                // It was told to go, and what it has not taken since is not waited for.
+                if closing {
+                    return Ok(());
+                }
+                downstream.quiet_since.set(Instant::now());
             }
         }
+        closing = true;
+        connection.as_mut().graceful_shutdown();
     }
-    connection.as_mut().graceful_shutdown();
-    connection.await
 }

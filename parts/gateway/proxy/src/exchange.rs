@@ -27,7 +27,7 @@ pub(crate) async fn serve(downstream: Rc<Downstream>, mut request: Request<Incom
     let upgrade = upgrade_asked(&mut request);
     let (head, body) = request.into_parts();
     let snapshot = downstream.worker.snapshot();
-    let (upload, state) = Upload::new(body, downstream.worker.shared.limits.body_idle);
+    let (upload, state) = Upload::new(body, head.version, downstream.worker.shared.limits.body_idle);
     downstream.began();
     let mut record = Box::new(Record {
         snapshot: snapshot.clone(),
@@ -43,6 +43,7 @@ pub(crate) async fn serve(downstream: Rc<Downstream>, mut request: Request<Incom
         upload: state,
         bytes_out: 0,
         flag: "",
+        malformed: None,
         complete: false,
         downstream,
     });

@@ -74,6 +74,7 @@ pub(crate) async fn forward(rule: &Rule, share: &Share, mut onward: Onward, mut 
         headers::upgrade(response.headers()).filter(|_| response.status() == StatusCode::SWITCHING_PROTOCOLS);
     let on_upstream = switched.is_some().then(|| hyper::upgrade::on(&mut response));
     let (mut head, body) = response.into_parts();
+    let h2 = head.version == Version::HTTP_2;
     head.version = Version::HTTP_11;
     head.extensions.clear();
     headers::strip_response(&mut head.headers);
@@ -91,7 +92,7 @@ pub(crate) async fn forward(rule: &Rule, share: &Share, mut onward: Onward, mut 
     }
     let silence = Silence::new(worker.shared.limits.body_idle);
     let deadline = limits.deadline.map(|at| Box::pin(sleep_until(at)));
-    let download = Download { inner: body, lease: Some(lease), record, silence, deadline };
+    let download = Download { inner: body, h2, lease: Some(lease), record, silence, deadline };
     Response::from_parts(head, Out::Stream(Box::new(download)))
 }
 

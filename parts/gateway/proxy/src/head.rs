@@ -11,6 +11,7 @@ use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderValue, Method, StatusCode, Version};
 
 use crate::headers::padded;
+use crate::metrics::Malformed;
 use crate::path::normalise;
 
 /// Longest host with a port that is accepted: a name of 253 bytes, a dot, a port.
@@ -38,17 +39,19 @@ impl Target {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Refused {
     pub(crate) status: StatusCode,
+    pub(crate) reason: Malformed,
     pub(crate) why: &'static str,
 }
 
-const fn bad(why: &'static str) -> Refused {
-    Refused { status: StatusCode::BAD_REQUEST, why }
+const fn bad(reason: Malformed, why: &'static str) -> Refused {
+    Refused { status: StatusCode::BAD_REQUEST, reason, why }
 }
 
 /// Judges a request's head.
 pub(crate) fn judge(parts: &Parts) -> Result<Target, Refused> {
     if parts.method == Method::CONNECT {
-        return Err(Refused { status: StatusCode::NOT_IMPLEMENTED, why: "CONNECT is not served" });
+        let (status, reason) = (StatusCode::NOT_IMPLEMENTED, Malformed::Method);
+        return Err(Refused { status, reason, why: "CONNECT is not served" });
     }
     framing(&parts.headers, parts.version)?;
     padding(&parts.headers, parts.version)?;
@@ -61,20 +64,20 @@ pub(crate) fn framing(headers: &HeaderMap, version: Version) -> Result<(), Refus
     let mut codings = headers.get_all(TRANSFER_ENCODING).iter();
     if let Some(coding) = codings.next() {
         if version != Version::HTTP_11 {
-            return Err(bad("Transfer-Encoding is only for HTTP/1.1"));
+            return Err(bad(Malformed::Framing, "Transfer-Encoding is only for HTTP/1.1"));
         }
         if codings.next().is_some() || !coding.as_bytes().eq_ignore_ascii_case(b"chunked") {
-            return Err(bad("Transfer-Encoding must be exactly one `chunked`"));
+            return Err(bad(Malformed::Framing, "Transfer-Encoding must be exactly one `chunked`"));
         }
         if headers.contains_key(CONTENT_LENGTH) {
-            return Err(bad("Content-Length next to Transfer-Encoding"));
+            return Err(bad(Malformed::Framing, "Content-Length next to Transfer-Encoding"));
         }
     }
     let mut lengths = headers.get_all(CONTENT_LENGTH).iter();
     if let Some(length) = lengths.next() {
         let digits = !length.is_empty() && length.as_bytes().iter().all(u8::is_ascii_digit);
         if lengths.next().is_some() || !digits {
-            return Err(bad("Content-Length must be one number"));
+            return Err(bad(Malformed::Framing, "Content-Length must be one number"));
         }
     }
     Ok(())
@@ -84,7 +87,7 @@ pub(crate) fn framing(headers: &HeaderMap, version: Version) -> Result<(), Refus
 /// see another value than the rules did.
 pub(crate) fn padding(headers: &HeaderMap, version: Version) -> Result<(), Refused> {
     if version == Version::HTTP_2 && headers.values().any(padded) {
-        return Err(bad("a header's value begins or ends with white space"));
+        return Err(bad(Malformed::Header, "a header's value begins or ends with white space"));
     }
     Ok(())
 }
@@ -93,30 +96,30 @@ fn authority(parts: &Parts) -> Result<(HeaderValue, Box<str>), Refused> {
     let mut hosts = parts.headers.get_all(HOST).iter();
     let host = hosts.next();
     if hosts.next().is_some() {
-        return Err(bad("more than one Host header"));
+        return Err(bad(Malformed::Host, "more than one Host header"));
     }
     let named = parts.uri.authority().map(|a| a.as_str().as_bytes());
     if parts.version == Version::HTTP_2 {
         let (named, host) = (named, host.map(HeaderValue::as_bytes));
-        let text = named.or(host).ok_or(bad("no :authority"))?;
+        let text = named.or(host).ok_or(bad(Malformed::Host, "no :authority"))?;
         if host.is_some_and(|host| !host.eq_ignore_ascii_case(text)) {
-            return Err(bad("Host differs from :authority"));
+            return Err(bad(Malformed::Host, "Host differs from :authority"));
         }
         return checked_authority(text, None);
     }
-    let host = host.ok_or(bad("no Host header"))?;
+    let host = host.ok_or(bad(Malformed::Host, "no Host header"))?;
     let plain = checked_authority(host.as_bytes(), Some(host))?;
     match named {
         None => Ok(plain),
         // Absolute form: its host wins over Host (RFC 9112, section 3.2.2).
         Some(text) if parts.uri.scheme().is_some() => checked_authority(text, None),
-        Some(_) => Err(bad("the request target is neither a path nor a URL")),
+        Some(_) => Err(bad(Malformed::Target, "the request target is neither a path nor a URL")),
     }
 }
 
 /// Checks `host[:port]`; `as_value` is the same as a header value. Yields it, and the host in the form that is matched.
 fn checked_authority(text: &[u8], as_value: Option<&HeaderValue>) -> Result<(HeaderValue, Box<str>), Refused> {
-    const BAD: Refused = bad("the host is not valid");
+    const BAD: Refused = bad(Malformed::Host, "the host is not valid");
     if text.len() > MAX_AUTHORITY {
         return Err(BAD);
     }
@@ -153,16 +156,16 @@ fn checked_authority(text: &[u8], as_value: Option<&HeaderValue>) -> Result<(Hea
 }
 
 fn path(parts: &Parts) -> Result<PathAndQuery, Refused> {
-    const BAD: Refused = bad("the path is not valid");
+    const BAD: Refused = bad(Malformed::Target, "the path is not valid");
     if let Some(scheme) = parts.uri.scheme_str()
         && scheme != "http"
         && scheme != "https"
     {
-        return Err(bad("the scheme is neither http nor https"));
+        return Err(bad(Malformed::Target, "the scheme is neither http nor https"));
     }
     let given = parts.uri.path_and_query().ok_or(BAD)?;
     if !given.as_str().is_ascii() {
-        return Err(bad("the target has bytes that a URL must escape"));
+        return Err(bad(Malformed::Target, "the target has bytes that a URL must escape"));
     }
     if given.as_str() == "*" {
         // For the server as a whole: no rule has a path for it, so it ends as not found.
@@ -181,12 +184,13 @@ fn path(parts: &Parts) -> Result<PathAndQuery, Refused> {
 
 fn refusal(why: crate::path::BadPath) -> Refused {
     use crate::path::BadPath;
-    bad(match why {
+    let why = match why {
         BadPath::Relative => "the path does not begin with a slash",
         BadPath::AboveRoot => "the path leads above the root",
         BadPath::Escape => "the path has an incomplete percent escape",
         BadPath::Disguised => "the path has a NUL, a backslash or a disguised dot element",
-    })
+    };
+    bad(Malformed::Target, why)
 }
 
 #[cfg(test)]
@@ -262,6 +266,21 @@ mod tests {
         te(Version::HTTP_11, &[("content-length", "1"), ("content-length", "1")], false);
         te(Version::HTTP_11, &[("content-length", "+1")], false);
         te(Version::HTTP_11, &[("content-length", "10")], true);
+    }
+
+    #[test]
+    fn reasons() {
+        let reason = |method, uri, version, headers: &[(&str, &str)]| {
+            judge(&head(method, uri, version, headers)).unwrap_err().reason
+        };
+        let (h1, h2) = (Version::HTTP_11, Version::HTTP_2);
+        assert_eq!(reason("CONNECT", "a:80", h1, &[("host", "a")]), Malformed::Method);
+        assert_eq!(reason("GET", "/", h1, &[("host", "a"), ("content-length", "+1")]), Malformed::Framing);
+        assert_eq!(reason("GET", "http://a/", h2, &[("x", " y")]), Malformed::Header);
+        assert_eq!(reason("GET", "/", h1, &[]), Malformed::Host);
+        assert_eq!(reason("GET", "http://a/", h2, &[("host", "b")]), Malformed::Host);
+        assert_eq!(reason("GET", "/..", h1, &[("host", "a")]), Malformed::Target);
+        assert_eq!(reason("GET", "ftp://a/", h1, &[("host", "a")]), Malformed::Target);
     }
 
     #[test]

@@ -34,6 +34,7 @@ mod pool;
 mod proxy;
 mod record;
 mod snapshot;
+mod stall;
 mod tls;
 mod trace;
 mod tunnel;

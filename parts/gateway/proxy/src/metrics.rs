@@ -9,7 +9,8 @@ use purlin_telemetry::metrics::{Counter, Gauge, Histogram, counter, gauge, histo
 #[derive(Clone, Debug)]
 pub(crate) struct Metrics {
     pub(crate) connections: Gauge,
-    pub(crate) bad_requests: Counter,
+    malformed: [Counter; Malformed::LABELS.len()],
+    pub(crate) accept_errors: Counter,
     pub(crate) connect_errors: Counter,
     pub(crate) pool_new: Counter,
     pub(crate) pool_reused: Counter,
@@ -27,9 +28,13 @@ impl Metrics {
         };
         Self {
             connections: gauge("purlin_gateway_connections", "Downstream connections now open.", &[]),
-            bad_requests: counter(
-                "purlin_gateway_malformed_requests_total",
-                "Downstream connections ended because what came was not HTTP, or not in time.",
+            malformed: Malformed::LABELS.map(|reason| {
+                let help = "Requests refused, and connections ended, for what came or did not come in time, by reason.";
+                counter("purlin_gateway_malformed_requests_total", help, &[("reason", reason)])
+            }),
+            accept_errors: counter(
+                "purlin_gateway_accept_errors_total",
+                "Attempts to accept a connection that failed, as when descriptors run out.",
                 &[],
             ),
             connect_errors: counter(
@@ -48,6 +53,55 @@ impl Metrics {
             unrouted: Arc::new(RouteMetrics::new("")),
         }
     }
+}
+
+impl Metrics {
+    /// Counts a request that was refused, or a connection that was ended, through the client's fault.
+    pub(crate) fn malformed(&self, reason: Malformed) {
+        if let Some(counter) = self.malformed.get(reason as usize) {
+            counter.inc();
+        }
+    }
+}
+
+/// What was wrong with what a client sent. The order is that of [`Malformed::LABELS`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Malformed {
+    /// No TLS.
+    Handshake,
+    /// A handshake, a first byte or a head that took too long.
+    Late,
+    /// Refused by hyper: not HTTP/1.1, not allowed in HTTP/2, or too much of it.
+    Syntax,
+    /// Requests that a client left before their answer, again and again.
+    Resets,
+    /// A method that is not served.
+    Method,
+    /// Content-Length and Transfer-Encoding.
+    Framing,
+    /// A header's value.
+    Header,
+    Host,
+    /// The request target, its path included.
+    Target,
+    Expectation,
+    Body,
+}
+
+impl Malformed {
+    const LABELS: [&str; 11] = [
+        "handshake",
+        "late",
+        "syntax",
+        "resets",
+        "method",
+        "framing",
+        "header",
+        "host",
+        "target",
+        "expectation",
+        "body",
+    ];
 }
 
 /// What is counted for a route.
@@ -83,5 +137,18 @@ impl RouteMetrics {
         if status != 101 {
             self.took.record(took);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reasons_have_their_labels() {
+        assert_eq!(Malformed::LABELS[Malformed::Handshake as usize], "handshake");
+        assert_eq!(Malformed::LABELS[Malformed::Host as usize], "host");
+        assert_eq!(Malformed::LABELS[Malformed::Body as usize], "body");
+        assert_eq!(Malformed::LABELS.len(), Malformed::Body as usize + 1);
     }
 }

@@ -10,6 +10,7 @@ use tokio::time::Instant;
 use crate::access_log::Line;
 use crate::body::UploadState;
 use crate::connection::Downstream;
+use crate::metrics::Malformed;
 use crate::snapshot::RuleId;
 use crate::trace::Ids;
 use crate::worker::Pinned;
@@ -33,6 +34,8 @@ pub(crate) struct Record {
     pub(crate) bytes_out: u64,
     /// Why the answer is what it is, where it is not simply the backend's.
     pub(crate) flag: &'static str,
+    /// Why the request was refused as it came.
+    pub(crate) malformed: Option<Malformed>,
     /// The answer was handed over to its end.
     pub(crate) complete: bool,
 }
@@ -84,6 +87,10 @@ impl Drop for Record {
         if worker.log.is_on() {
             worker.log.send(self.line(status, flag, took));
         }
-        self.downstream.ended(self.upload.ended.get());
+        let broken_body = self.upload.failed.get().and_then(|failure| failure.malformed);
+        if let Some(reason) = self.malformed.or(broken_body) {
+            worker.shared.metrics.malformed(reason);
+        }
+        self.downstream.ended(self.upload.ended.get(), self.status != 0);
     }
 }

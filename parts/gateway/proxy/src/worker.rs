@@ -194,6 +194,7 @@ async fn accept(
             drop(slot);
         }));
     };
+    let mut failing = false;
     loop {
         let next = async {
             let slot = Arc::clone(&worker.slots).acquire_owned().await;
@@ -201,9 +202,17 @@ async fn accept(
         };
         match stop.run_until_cancelled(next).await {
             None => break,
-            Some((Ok((stream, client)), slot)) => serve(stream, client, slot),
+            Some((Ok((stream, client)), slot)) => {
+                failing = false;
+                serve(stream, client, slot);
+            }
             Some((Err(error), _)) => {
-                tracing::warn!(%at, %error, "a connection could not be accepted");
+                worker.shared.metrics.accept_errors.inc();
+                // Said once, not twenty times a second.
+                if !failing {
+                    tracing::warn!(%at, %error, "connections cannot be accepted: this is tried again until they can");
+                }
+                failing = true;
                 sleep(ACCEPT_PAUSE).await;
             }
         }

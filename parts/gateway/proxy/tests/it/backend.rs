@@ -28,6 +28,19 @@ pub(crate) struct Backend {
     pub(crate) connections: Arc<AtomicUsize>,
     /// Requests for `/gate` wait for a permit.
     pub(crate) gate: Arc<Semaphore>,
+    /// Whether the bodies of requests came to their end.
+    pub(crate) bodies: Arc<Mutex<Vec<bool>>>,
+    /// Requests for `/never` and `/endless` that were given up by the other side.
+    pub(crate) left: Arc<AtomicUsize>,
+}
+
+/// Counts when it is dropped.
+struct Leaves(Arc<AtomicUsize>);
+
+impl Drop for Leaves {
+    fn drop(&mut self) {
+        self.0.fetch_add(1, Ordering::SeqCst);
+    }
 }
 
 type Body = BoxBody<Bytes, Infallible>;
@@ -41,6 +54,8 @@ impl Backend {
             seen: Arc::default(),
             connections: Arc::default(),
             gate: Arc::new(Semaphore::new(0)),
+            bodies: Arc::default(),
+            left: Arc::default(),
         };
         let serving = backend.clone();
         tokio::spawn(async move {
@@ -66,7 +81,13 @@ impl Backend {
         self.seen.lock().push(line.clone());
         match request.uri().path() {
             "/gate" => self.gate.acquire().await.unwrap().forget(),
-            "/never" => std::future::pending().await,
+            "/never" => {
+                let _leaves = Leaves(Arc::clone(&self.left));
+                // hyper notices an end only where it reads.
+                request.body_mut().collect().await?;
+                std::future::pending().await
+            }
+            "/endless" => return Ok(endless(request.into_body(), Leaves(Arc::clone(&self.left)))),
             "/ws" => return Ok(websocket(&mut request)),
             "/trailers" => return Ok(with_trailers()),
             _ => {}
@@ -79,7 +100,9 @@ impl Backend {
             text.push_str(&format!("{name}: {}\n", String::from_utf8_lossy(value.as_bytes())));
         }
         let status = request.uri().path().strip_prefix("/status/").and_then(|s| s.parse().ok()).unwrap_or(200);
-        let body = request.collect().await?;
+        let body = request.collect().await;
+        self.bodies.lock().push(body.is_ok());
+        let body = body?;
         let trailers = body.trailers().cloned().unwrap_or_default();
         text.push('\n');
         text.push_str(&String::from_utf8_lossy(&body.to_bytes()));
@@ -93,6 +116,19 @@ impl Backend {
             .header("x-hop", "1");
         Ok(response.body(Full::new(text.into()).boxed()).unwrap())
     }
+}
+
+/// A body that begins, and goes on only when the request breaks off.
+fn endless(request: Incoming, leaves: Leaves) -> Response<Body> {
+    let rest = futures::stream::once(async move {
+        let _leaves = leaves;
+        if request.collect().await.is_ok() {
+            std::future::pending::<()>().await;
+        }
+        Ok(Frame::data(Bytes::new()))
+    });
+    let first = futures::stream::iter([Ok(Frame::data(Bytes::from_static(b"data")))]);
+    Response::new(BodyExt::boxed(StreamBody::new(futures::StreamExt::chain(first, rest))))
 }
 
 fn with_trailers() -> Response<Body> {

@@ -2,8 +2,12 @@
 
 mod apply;
 mod backend;
+mod descriptors;
+mod flood;
 mod forward;
+mod frames;
 mod http2;
+mod leave;
 mod limits;
 mod rig;
 mod strict;

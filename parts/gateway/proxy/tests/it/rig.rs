@@ -76,6 +76,16 @@ impl Rig {
     }
 }
 
+/// Looks again until it is so.
+pub(crate) async fn until(what: &str, mut is_so: impl FnMut() -> bool) {
+    let wait = async {
+        while !is_so() {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    };
+    timeout(PATIENCE, wait).await.unwrap_or_else(|_| panic!("{what}: it does not come to that"));
+}
+
 pub(crate) fn object(name: &str) -> ObjectName {
     ObjectName { namespace: "default".into(), name: name.into() }
 }

@@ -1,7 +1,9 @@
 //! Requests and responses as bytes: what is refused, what is passed on, and that both sides agree where they end.
 
+use purlin_telemetry::metrics::counter;
+
 use crate::backend::{Backend, scripted};
-use crate::rig::{Reply, Rig, talk};
+use crate::rig::{PATIENCE, Reply, Rig, talk};
 
 /// Follows each case on the same connection: it must be answered exactly when the case leaves the connection usable.
 const AFTER: &str = "GET /after HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
@@ -156,6 +158,27 @@ async fn what_concerns_one_connection_is_not_passed_on() {
     }
     assert_eq!((replies[0].header("x-hop"), replies[0].header("x-backend")), (None, Some("one")));
     assert!(replies[0].header("date").is_some());
+}
+
+#[tokio::test]
+async fn what_is_refused_is_counted() {
+    let count = |reason| counter("purlin_gateway_malformed_requests_total", "", &[("reason", reason)]).get();
+    for (reason, request) in [
+        ("syntax", "GET / HTTP/1.1\r\nHost : a\r\n\r\n"),
+        ("host", "GET / HTTP/1.1\r\n\r\n"),
+        ("target", "GET /.. HTTP/1.1\r\nHost: a\r\n\r\n"),
+        ("framing", "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: gzip, chunked\r\n\r\n"),
+        ("method", "CONNECT a:80 HTTP/1.1\r\nHost: a:80\r\n\r\n"),
+        ("expectation", "GET / HTTP/1.1\r\nHost: a\r\nExpect: x\r\nConnection: close\r\n\r\n"),
+        ("body", "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\nx\r\n"),
+    ] {
+        let before = count(reason);
+        let rig = Rig::simple(Backend::start("one").await.at).await;
+        talk(rig.at, request.as_bytes()).await;
+        // Counted when the connection is done with, which a drain waits for.
+        rig.proxy.drain(PATIENCE).await;
+        assert!(count(reason) > before, "{reason}");
+    }
 }
 
 /// What a backend says, and what the client gets.
