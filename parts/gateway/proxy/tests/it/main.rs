@@ -2,6 +2,7 @@
 
 mod apply;
 mod backend;
+mod bytes;
 mod descriptors;
 mod flood;
 mod forward;
