@@ -35,8 +35,10 @@ pub(crate) struct ListenerState<'a> {
     pub unresolved: Option<Refusal>,
     pub certificates: Vec<Arc<Certificate>>,
     pub allows: AllowedRoutes,
-    /// The routes that are attached and accepted.
+    /// The routes that are attached.
     pub attached: BTreeSet<ObjectName>,
+    /// How many of them are accepted; the data plane may have refused all that the others ask for.
+    pub accepted_routes: i32,
     /// Their rules by hostname.
     pub hosts: HashMap<Option<Hostname>, Vec<Candidate>>,
 }
@@ -140,6 +142,7 @@ fn read_one<'a>(gateway: &Gateway, spec: &'a Listener) -> ListenerState<'a> {
         certificates: Vec::new(),
         allows,
         attached: BTreeSet::new(),
+        accepted_routes: 0,
         hosts: HashMap::new(),
     }
 }

@@ -85,9 +85,12 @@ pub(crate) fn gateway(facts: &GatewayFacts<'_>, input: &Input) -> GatewayReport 
 }
 
 /// The names of the listeners that do not have the condition.
-fn without(listeners: &[ListenerReport], kind: &str) -> Vec<String> {
-    let lacks = |l: &&ListenerReport| !l.conditions.iter().any(|c| c.kind == kind && c.status);
-    listeners.iter().filter(lacks).map(|l| l.name.to_string()).collect()
+fn without<'l>(listeners: &'l [ListenerReport], kind: &str) -> Vec<&'l str> {
+    listeners.iter().filter(|l| !has(l, kind)).map(|l| &*l.name).collect()
+}
+
+fn has(listener: &ListenerReport, kind: &str) -> bool {
+    listener.conditions.iter().any(|c| c.kind == kind && c.status)
 }
 
 fn gateway_accepted(facts: &GatewayFacts<'_>, listeners: &[ListenerReport]) -> Condition {
@@ -99,13 +102,10 @@ fn gateway_accepted(facts: &GatewayFacts<'_>, listeners: &[ListenerReport]) -> C
         let message = "no listener is accepted; see the conditions of the listeners";
         return Condition::no(condition::ACCEPTED, reasons::LISTENERS_NOT_VALID, message);
     }
-    let unserved: Vec<&str> = facts.listeners.iter().filter(|l| !l.is_served()).map(|l| &*l.name).collect();
-    let mut invalid = refused;
-    invalid.extend(
-        unserved.iter().filter(|name| !invalid.iter().any(|r| r == *name)).map(|n| (*n).to_owned()).collect::<Vec<_>>(),
-    );
+    let is_invalid = |l: &&ListenerState<'_>| !l.is_served() || refused.contains(&&*l.name);
+    let invalid: Vec<&str> = facts.listeners.iter().filter(is_invalid).map(|l| &*l.name).collect();
     if invalid.is_empty() {
-        return Condition::yes(condition::ACCEPTED, reasons::ACCEPTED, "");
+        return Condition::yes(condition::ACCEPTED, reasons::ACCEPTED, "all listeners are accepted");
     }
     let message = format!("accepted without the listeners {}; see their conditions", invalid.join(", "));
     Condition::yes(condition::ACCEPTED, reasons::LISTENERS_NOT_VALID, message)
@@ -124,31 +124,33 @@ fn gateway_programmed(facts: &GatewayFacts<'_>, listeners: &[ListenerReport]) ->
         }
         None => {}
     }
-    let missing = without(listeners, condition::PROGRAMMED);
-    if missing.len() == listeners.len() {
+    let served: Vec<&str> = listeners.iter().filter(|l| has(l, condition::PROGRAMMED)).map(|l| &*l.name).collect();
+    if served.is_empty() {
         return no(reasons::INVALID, "no listener is served; see the conditions of the listeners");
     }
-    let message = match missing.is_empty() {
-        true => String::new(),
-        false => format!("not served: the listeners {}; see their conditions", missing.join(", ")),
-    };
+    let addresses: Vec<String> = facts.addresses.assigned.iter().map(ToString::to_string).collect();
+    let message = format!("listening on {} for {}", addresses.join(", "), served.join(", "));
     Condition::yes(condition::PROGRAMMED, reasons::PROGRAMMED, message)
 }
 
 fn gateway_resolved(listeners: &[ListenerReport]) -> Condition {
     let unresolved = without(listeners, condition::RESOLVED_REFS);
     if unresolved.is_empty() {
-        return Condition::yes(condition::RESOLVED_REFS, reasons::RESOLVED_REFS, "");
+        return Condition::yes(condition::RESOLVED_REFS, reasons::RESOLVED_REFS, "all references resolve");
     }
     let message = format!("see the conditions of the listeners {}", unresolved.join(", "));
     Condition::no(condition::RESOLVED_REFS, reasons::LISTENERS_NOT_RESOLVED, message)
 }
 
 fn listener(facts: &GatewayFacts<'_>, listener: &ListenerState<'_>, input: &Input) -> ListenerReport {
-    let verdict = |kind, good, problem: Option<&Refusal>| match problem {
-        None => Condition::yes(kind, good, ""),
+    let verdict = |kind, good, words: String, problem: Option<&Refusal>| match problem {
+        None => Condition::yes(kind, good, words),
         Some((reason, message)) => Condition::no(kind, reason, message),
     };
+    let sockets: Vec<String> = sockets(facts, listener).map(|socket| socket.to_string()).collect();
+    let accepts = format!("{} on port {}", listener.spec.protocol, listener.spec.port);
+    let listens = format!("listening on {}", sockets.join(", "));
+    let resolves = "all references resolve".to_owned();
     let unbound = unbound(facts, listener, input);
     let unusable = input.plane.listeners.get(&(facts.name.clone(), Arc::clone(&listener.name)));
     let unusable = unusable.map(|message| (reasons::INVALID_CERTIFICATE_REF, message.clone()));
@@ -165,13 +167,13 @@ fn listener(facts: &GatewayFacts<'_>, listener: &ListenerState<'_>, input: &Inpu
     };
     let conflicted = match &listener.conflict {
         Some((reason, message)) => Condition::yes(condition::CONFLICTED, reason, message),
-        None => Condition::no(condition::CONFLICTED, reasons::NO_CONFLICTS, ""),
+        None => Condition::no(condition::CONFLICTED, reasons::NO_CONFLICTS, "no other listener conflicts with it"),
     };
     let mut conditions = vec![
-        verdict(condition::ACCEPTED, reasons::ACCEPTED, accepted),
+        verdict(condition::ACCEPTED, reasons::ACCEPTED, accepts, accepted),
         conflicted,
-        verdict(condition::PROGRAMMED, reasons::PROGRAMMED, programmed.as_ref()),
-        verdict(condition::RESOLVED_REFS, reasons::RESOLVED_REFS, unresolved),
+        verdict(condition::PROGRAMMED, reasons::PROGRAMMED, listens, programmed.as_ref()),
+        verdict(condition::RESOLVED_REFS, reasons::RESOLVED_REFS, resolves, unresolved),
     ];
     if let Some(message) = &listener.overlap {
         conditions.push(Condition::yes(condition::OVERLAPPING_TLS_CONFIG, reasons::OVERLAPPING_HOSTNAMES, message));
@@ -179,14 +181,19 @@ fn listener(facts: &GatewayFacts<'_>, listener: &ListenerState<'_>, input: &Inpu
     ListenerReport {
         name: Arc::clone(&listener.name),
         http_routes: listener.allows.http,
-        attached_routes: i32::try_from(listener.attached.len()).unwrap_or(i32::MAX),
+        attached_routes: listener.accepted_routes,
         conditions,
     }
 }
 
+/// Where the listener is bound.
+fn sockets(facts: &GatewayFacts<'_>, listener: &ListenerState<'_>) -> impl Iterator<Item = SocketAddr> {
+    facts.addresses.assigned.iter().map(|ip| SocketAddr::new(*ip, listener.spec.port))
+}
+
 /// Why the data plane has not bound a socket of the listener.
 fn unbound(facts: &GatewayFacts<'_>, listener: &ListenerState<'_>, input: &Input) -> Option<Refusal> {
-    let sockets = facts.addresses.assigned.iter().map(|ip| SocketAddr::new(*ip, listener.spec.port));
-    let (socket, error) = sockets.filter_map(|socket| input.plane.binds.get_key_value(&socket)).next()?;
+    let (socket, error) =
+        sockets(facts, listener).filter_map(|socket| input.plane.binds.get_key_value(&socket)).next()?;
     Some((reasons::PORT_UNAVAILABLE, format!("cannot listen on {socket}: {error}")))
 }

@@ -47,6 +47,20 @@ struct GatewayState<'a> {
     listeners: Vec<ListenerState<'a>>,
 }
 
+/// A route and which of its rules are not served, by index.
+struct RouteState<'a> {
+    name: &'a ObjectName,
+    compiled: &'a CompiledRoute,
+    refused: BTreeMap<usize, Refusal>,
+}
+
+impl RouteState<'_> {
+    /// Why none of its rules is served.
+    fn refusal(&self) -> Option<&Refusal> {
+        self.refused.values().next().filter(|_| self.refused.len() == self.compiled.rules())
+    }
+}
+
 /// Translates the objects. What `previous` has compiled is taken over where it is still the same.
 pub fn translate(input: &Input, previous: Option<&Output>) -> Output {
     let grants = Grants::new(input);
@@ -67,9 +81,10 @@ pub fn translate(input: &Input, previous: Option<&Output>) -> Output {
         }
         let old = previous.and_then(|p| p.compiled.get(name));
         let compiled = CompiledRoute::new(name, route, &backends, old);
+        let state = RouteState { name, compiled: &compiled, refused: refused_rules(name, &compiled, input) };
         let report = |(gateway, parent): (usize, &ParentReference)| {
-            let outcome = attach(name, &compiled, parent, &mut gateways[gateway], input);
-            ParentReport { parent: parent.clone(), conditions: route_conditions(name, &compiled, outcome, input) }
+            let outcome = attach(&state, parent, &mut gateways[gateway], input);
+            ParentReport { parent: parent.clone(), conditions: route_conditions(&state, outcome) }
         };
         let parents = parents.into_iter().map(report).collect();
         output.http_routes.insert(name.clone(), RouteReport { generation: route.metadata.generation, parents });
@@ -97,7 +112,7 @@ fn class_refusal(class: &GatewayClass) -> Option<Refusal> {
 
 fn class_report(class: &GatewayClass, bundle_version: Option<&str>) -> ClassReport {
     let accepted = match class_refusal(class) {
-        None => Condition::yes(condition::ACCEPTED, reasons::ACCEPTED, ""),
+        None => Condition::yes(condition::ACCEPTED, reasons::ACCEPTED, "Gateways of this class are served"),
         Some((reason, message)) => Condition::no(condition::ACCEPTED, reason, message),
     };
     let conditions = [Some(accepted), bundle_version.map(supported_version)].into_iter().flatten().collect();
@@ -109,7 +124,8 @@ fn supported_version(bundle: &str) -> Condition {
     let minor = |version: &str| version.split('.').take(2).collect::<Vec<_>>().join(".");
     let ours = minor(purlin_gateway_api::VERSION);
     if minor(bundle) == ours {
-        return Condition::yes(condition::SUPPORTED_VERSION, reasons::SUPPORTED_VERSION, "");
+        let message = format!("the Gateway API's definitions are of version {bundle}");
+        return Condition::yes(condition::SUPPORTED_VERSION, reasons::SUPPORTED_VERSION, message);
     }
     let message = format!("the Gateway API's definitions are of version {bundle}; this gateway knows {ours}");
     Condition::no(condition::SUPPORTED_VERSION, reasons::UNSUPPORTED_VERSION, message)
@@ -197,14 +213,18 @@ fn has_our_entry(route: &HttpRoute) -> bool {
     route.status.iter().flat_map(|s| &s.parents).any(|entry| entry.controller_name == GATEWAY_CONTROLLER)
 }
 
-/// Attaches a route to the listeners that a parentRef selects, or says why to none.
+/// Attaches a route to the listeners that a parentRef selects, and says which, or why to none.
+///
+/// `attachedRoutes` counts routes "with the Accepted condition set to True" (ListenerStatus, Gateway API v1.6). So a
+/// route all of whose rules the data plane has refused is not counted, though it stays in the model: what it matches is
+/// answered with 500 and slips to no wider route, and the data plane says when it can serve it.
 fn attach(
-    name: &ObjectName,
-    route: &CompiledRoute,
+    route: &RouteState<'_>,
     parent: &ParentReference,
     gateway: &mut GatewayState<'_>,
     input: &Input,
-) -> Result<(), Refusal> {
+) -> Result<String, Refusal> {
+    let (name, compiled) = (route.name, route.compiled);
     let selects = |l: &ListenerState<'_>| {
         parent.section_name.as_deref().is_none_or(|section| section.is_empty() || section == &*l.name)
             && parent.port.is_none_or(|port| port == l.spec.port)
@@ -222,7 +242,7 @@ fn attach(
     }
     let mut hosted: Vec<(&mut ListenerState<'_>, BTreeMap<Option<Hostname>, HostRank>)> = Vec::new();
     for listener in selected {
-        let hosts = hosts(listener.hostname.as_ref(), &route.hostnames);
+        let hosts = hosts(listener.hostname.as_ref(), &compiled.hostnames);
         if !hosts.is_empty() {
             hosted.push((listener, hosts));
         }
@@ -231,22 +251,28 @@ fn attach(
         let message = format!("no hostname of the route is one of a listener of Gateway {}", gateway.name);
         return Err((reasons::NO_MATCHING_LISTENER_HOSTNAME, message));
     }
-    if let Some(refusal) = route.refusal() {
+    if let Some(refusal) = compiled.refusal() {
         return Err(refusal.clone());
     }
+    let names: Vec<&str> = hosted.iter().map(|(listener, _)| &*listener.spec.name).collect();
+    let noun = if names.len() == 1 { "listener" } else { "listeners" };
+    let message = format!("attached to the {noun} {} of Gateway {}", names.join(", "), gateway.name);
     for (listener, hosts) in hosted {
         if !listener.attached.insert(name.clone()) {
             continue;
         }
+        if route.refusal().is_none() {
+            listener.accepted_routes += 1;
+        }
         for (host, rank) in hosts {
-            let ranked = route.candidates.iter().cloned().map(|mut candidate| {
+            let ranked = compiled.candidates.iter().cloned().map(|mut candidate| {
                 candidate.host = rank;
                 candidate
             });
             listener.hosts.entry(host).or_default().extend(ranked);
         }
     }
-    Ok(())
+    Ok(message)
 }
 
 /// The hosts under which a route is served on a listener, each with how precisely the route names it.
@@ -268,25 +294,16 @@ fn hosts(listener: Option<&Hostname>, route: &[Hostname]) -> BTreeMap<Option<Hos
     hosts
 }
 
-fn route_conditions(
-    name: &ObjectName,
-    route: &CompiledRoute,
-    outcome: Result<(), Refusal>,
-    input: &Input,
-) -> Vec<Condition> {
-    let refused = refused_rules(name, route, input);
-    let outcome = match refused.values().next() {
-        Some((reason, message)) if outcome.is_ok() && refused.len() == route.rules() => Err((*reason, message.clone())),
-        _ => outcome,
-    };
+fn route_conditions(route: &RouteState<'_>, outcome: Result<String, Refusal>) -> Vec<Condition> {
+    let outcome = outcome.and_then(|message| route.refusal().cloned().map_or(Ok(message), Err));
     let accepted = match &outcome {
-        Ok(()) => Condition::yes(condition::ACCEPTED, reasons::ACCEPTED, ""),
+        Ok(message) => Condition::yes(condition::ACCEPTED, reasons::ACCEPTED, message),
         Err((reason, message)) => Condition::no(condition::ACCEPTED, reason, message),
     };
-    let mut conditions = vec![accepted, route_resolved(route)];
-    if let (Ok(()), Some((reason, _))) = (&outcome, refused.values().next()) {
+    let mut conditions = vec![accepted, route_resolved(route.compiled)];
+    if let (Ok(_), Some((reason, _))) = (&outcome, route.refused.values().next()) {
         let dropped: Vec<String> =
-            refused.iter().map(|(index, (_, message))| format!("Dropped Rule {index}: {message}")).collect();
+            route.refused.iter().map(|(index, (_, message))| format!("Dropped Rule {index}: {message}")).collect();
         let message = format!(
             "{}; requests that they match, as far as the matches are understood, are answered with 500",
             dropped.join("; ")
@@ -309,7 +326,7 @@ fn refused_rules(name: &ObjectName, route: &CompiledRoute, input: &Input) -> BTr
 fn route_resolved(route: &CompiledRoute) -> Condition {
     let problems = route.ref_problems();
     let Some(first) = problems.first() else {
-        return Condition::yes(condition::RESOLVED_REFS, reasons::RESOLVED_REFS, "");
+        return Condition::yes(condition::RESOLVED_REFS, reasons::RESOLVED_REFS, "all references resolve");
     };
     let messages: Vec<&str> = problems.iter().map(|p| p.message.as_str()).collect();
     Condition::no(condition::RESOLVED_REFS, first.reason, messages.join("; "))

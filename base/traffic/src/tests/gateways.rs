@@ -354,3 +354,47 @@ fn what_the_data_plane_could_not_do_is_said_and_still_wanted() {
         ],
     );
 }
+
+#[test]
+fn every_condition_has_words_and_good_ones_have_good_words() {
+    let listeners = "
+  - {name: z, port: 80, protocol: HTTP}
+  - {name: bad, port: 81, protocol: TCP}
+  - {name: no-cert, port: 443, protocol: HTTPS, tls: {certificateRefs: [{name: none}]}}
+  - {name: b, port: 82, protocol: HTTP}
+  - {name: a, port: 83, protocol: UDP}";
+    let gateway = format!(
+        "kind: Gateway\nmetadata: {{name: gw, namespace: default}}\nspec:\n  gatewayClassName: purlin\n  listeners:{listeners}\n"
+    );
+    let route = "
+kind: HTTPRoute
+metadata: {name: r, namespace: default}
+spec: {parentRefs: [{name: gw}], rules: [{}]}
+";
+    let mut input = input(&[BASE, &gateway, route]);
+    input.bundle_version = Some("v1.6.0".into());
+    let output = translate(&input, None);
+    let gateway = output.gateways.values().next().unwrap();
+    let said = |kind| message_of(&gateway.conditions, kind);
+    assert_eq!(said("Accepted"), "accepted without the listeners bad, no-cert, a; see their conditions");
+    assert_eq!(said("Programmed"), "listening on 127.0.0.1 for z, b");
+    assert_eq!(said("ResolvedRefs"), "see the conditions of the listeners no-cert");
+    let listener = &gateway.listeners[0].conditions;
+    let said: Vec<&str> = listener.iter().map(|c| &*c.message).collect();
+    assert_eq!(
+        said,
+        [
+            "HTTP on port 80",
+            "no other listener conflicts with it",
+            "listening on 127.0.0.1:80",
+            "all references resolve"
+        ]
+    );
+    let parent = &output.http_routes.values().next().unwrap().parents[0].conditions;
+    assert_eq!(message_of(parent, "Accepted"), "attached to the listeners z, no-cert, b of Gateway default/gw");
+    let classes = output.classes.values().flat_map(|class| &class.conditions);
+    let listeners = gateway.listeners.iter().flat_map(|listener| &listener.conditions);
+    for condition in gateway.conditions.iter().chain(listeners).chain(parent).chain(classes) {
+        assert!(!condition.message.is_empty(), "{condition:?}");
+    }
+}

@@ -250,12 +250,17 @@ fn a_condition_that_is_not_understood_leaves_no_way_around_its_rule() {
 fn rules_that_the_data_plane_refuses_are_said() {
     let name = ObjectName::new("default", "r");
     let two = route("{}, {matches: [{path: {value: /a}}]}");
-    let verdict_after = |refused: &[u32]| {
+    // The route's verdict, `attachedRoutes`, and the rules that are in the model all the same.
+    let after = |refused: &[u32]| {
         let mut input = input(&[BASE, GATEWAY, &two]);
         input.plane.rules = refused.iter().map(|i| ((name.clone(), *i), "too large".to_owned())).collect();
-        verdict(&translate(&input, None).http_routes.values().next().unwrap().parents[0].conditions)
+        let output = translate(&input, None);
+        let attached = output.gateways.values().next().unwrap().listeners[0].attached_routes;
+        let bind = output.model.binds.values().next().unwrap();
+        let rules: usize = bind.listeners.iter().flat_map(|l| &l.hosts).map(|host| host.rules.len()).sum();
+        (verdict(&output.http_routes.values().next().unwrap().parents[0].conditions), attached, rules)
     };
-    assert_eq!(verdict_after(&[]), "ok");
-    assert_eq!(verdict_after(&[1]), "PartiallyInvalid=True/UnsupportedValue");
-    assert_eq!(verdict_after(&[0, 1]), "Accepted=False/UnsupportedValue");
+    assert_eq!(after(&[]), ("ok".to_owned(), 1, 2));
+    assert_eq!(after(&[1]), ("PartiallyInvalid=True/UnsupportedValue".to_owned(), 1, 2));
+    assert_eq!(after(&[0, 1]), ("Accepted=False/UnsupportedValue".to_owned(), 0, 2));
 }

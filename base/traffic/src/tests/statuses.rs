@@ -53,8 +53,8 @@ fn the_status_of_a_gateway() {
     }))
     .unwrap();
     let written = status::gateway(Some(&pending), output.gateways.values().next().unwrap(), &at(1_000_000_000));
-    let condition = |kind: &str, status: &str, reason: &str| {
-        json!({"type": kind, "status": status, "reason": reason, "message": "", "observedGeneration": 3,
+    let condition = |kind: &str, status: &str, reason: &str, message: &str| {
+        json!({"type": kind, "status": status, "reason": reason, "message": message, "observedGeneration": 3,
                "lastTransitionTime": "2001-09-09T01:46:40Z"})
     };
     let other = json!({"type": "a.com/Other", "status": "True", "reason": "X", "message": "",
@@ -65,20 +65,20 @@ fn the_status_of_a_gateway() {
             "addresses": [{"type": "IPAddress", "value": "127.0.0.1"}],
             "attachedListenerSets": 2,
             "conditions": [
-                condition("Accepted", "True", "Accepted"),
+                condition("Accepted", "True", "Accepted", "all listeners are accepted"),
                 other,
-                condition("Programmed", "True", "Programmed"),
-                condition("ResolvedRefs", "True", "ResolvedRefs"),
+                condition("Programmed", "True", "Programmed", "listening on 127.0.0.1 for http"),
+                condition("ResolvedRefs", "True", "ResolvedRefs", "all references resolve"),
             ],
             "listeners": [{
                 "name": "http",
                 "attachedRoutes": 1,
                 "supportedKinds": [{"group": "gateway.networking.k8s.io", "kind": "HTTPRoute"}],
                 "conditions": [
-                    condition("Accepted", "True", "Accepted"),
-                    condition("Conflicted", "False", "NoConflicts"),
-                    condition("Programmed", "True", "Programmed"),
-                    condition("ResolvedRefs", "True", "ResolvedRefs"),
+                    condition("Accepted", "True", "Accepted", "HTTP on port 80"),
+                    condition("Conflicted", "False", "NoConflicts", "no other listener conflicts with it"),
+                    condition("Programmed", "True", "Programmed", "listening on 127.0.0.1:80"),
+                    condition("ResolvedRefs", "True", "ResolvedRefs", "all references resolve"),
                 ],
             }],
         })
