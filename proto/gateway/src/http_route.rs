@@ -6,11 +6,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::http_filter::{FILTER_LIST_RULES, HttpRouteFilter};
 use crate::open_enum::open_enum;
-use crate::refs::{SERVICE_HAS_PORT, service_kind};
+use crate::refs::{SERVICE_HAS_PORT, reference, service_kind};
 use crate::route::{PARENT_RULES, ParentReference, RouteStatus};
 use crate::schema::{
-    DurationText, GroupName, HeaderName, HeaderValue, Hostname, KindName, NamespaceName, ObjectName, PathValue,
-    PortNumber, QueryValue, SectionName, Weight, atomic, map_by, rules,
+    DurationText, HeaderName, HeaderValue, Hostname, PathValue, QueryValue, SectionName, Weight, atomic, map_by, rules,
 };
 
 const MATCHES_TOTAL: &[(&str, &str)] = &[(
@@ -291,37 +290,29 @@ fn one() -> i32 {
     1
 }
 
-/// A backend with its share of the rule's requests.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[schemars(transform = rules(SERVICE_HAS_PORT))]
-pub struct HttpBackendRef {
-    /// What is done to the requests of this backend and to their responses.
-    #[schemars(length(max = 16), transform = atomic, transform = rules(FILTER_LIST_RULES))]
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub filters: Vec<HttpRouteFilter>,
-    /// The backend's API group; empty for the core group.
-    #[schemars(with = "GroupName")]
-    #[serde(default)]
-    pub group: String,
-    /// The backend's kind.
-    #[schemars(with = "KindName")]
-    #[serde(default = "service_kind")]
-    pub kind: String,
-    /// The backend's name.
-    #[schemars(with = "ObjectName")]
-    pub name: String,
-    /// The backend's namespace, where a ReferenceGrant allows it; the route's own when absent.
-    #[schemars(with = "Option<NamespaceName>")]
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub namespace: Option<String>,
-    /// The Service's port (not the target port); needed for a Service.
-    #[schemars(with = "Option<PortNumber>")]
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub port: Option<u16>,
-    /// The backend's share: its weight over the sum of all weights of the rule; 0 gets nothing.
-    #[schemars(with = "Weight")]
-    #[serde(default = "one")]
-    pub weight: i32,
+reference! {
+    /// A backend with its share of the rule's requests.
+    #[schemars(transform = rules(SERVICE_HAS_PORT))]
+    pub struct HttpBackendRef {
+        /// What is done to the requests of this backend and to their responses.
+        #[schemars(length(max = 16), transform = atomic, transform = rules(FILTER_LIST_RULES))]
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        pub filters: Vec<HttpRouteFilter>,
+        /// The backend's API group; empty for the core group.
+        group = "String::new",
+        /// The backend's kind.
+        kind = "service_kind",
+        /// The backend's name.
+        name,
+        /// The backend's namespace, where a ReferenceGrant allows it; the route's own when absent.
+        namespace?,
+        /// The Service's port (not the target port); needed for a Service.
+        port?,
+        /// The backend's share: its weight over the sum of all weights of the rule; 0 gets nothing.
+        #[schemars(with = "Weight")]
+        #[serde(default = "one")]
+        pub weight: i32,
+    }
 }
 
 const TIMEOUT_RULES: &[(&str, &str)] = &[(

@@ -4,6 +4,7 @@ use kube::CustomResource;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::refs::reference;
 use crate::schema::{GroupName, KindName, NamespaceName, ObjectName, atomic};
 
 /// Who may refer to what in this namespace.
@@ -26,18 +27,17 @@ pub struct ReferenceGrantSpec {
     pub to: Vec<ReferenceGrantTo>,
 }
 
-/// Objects of one kind in one namespace.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct ReferenceGrantFrom {
-    /// The referrer's API group; empty for the core group.
-    #[schemars(with = "GroupName")]
-    pub group: String,
-    /// The referrer's kind.
-    #[schemars(with = "KindName")]
-    pub kind: String,
-    /// The referrer's namespace.
-    #[schemars(with = "NamespaceName")]
-    pub namespace: String,
+reference! {
+    /// Objects of one kind in one namespace.
+    pub struct ReferenceGrantFrom {
+        /// The referrer's API group; empty for the core group.
+        group,
+        /// The referrer's kind.
+        kind,
+        /// The referrer's namespace.
+        #[schemars(with = "NamespaceName")]
+        pub namespace: String,
+    }
 }
 
 /// Objects of one kind in the grant's namespace, or one of them.

@@ -1,9 +1,72 @@
 //! References from one object to another, as several kinds use them.
 
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use crate::schema::rules;
 
-use crate::schema::{GroupName, KindName, NamespaceName, ObjectName, PortNumber, rules};
+/// A struct with the fields of a reference: those that are written by their name only have their type and bounds from
+/// here, so that no kind can differ in them. `kind = "service_kind"` names what makes the default. Other fields stand
+/// as they are.
+macro_rules! reference {
+    ($(#[$meta:meta])* pub struct $name:ident { $($fields:tt)* }) => {
+        $crate::refs::reference!(@ ($(#[$meta])* pub struct $name) () $($fields)*);
+    };
+    (@ ($($head:tt)*) ($($done:tt)*)) => {
+        #[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
+        #[serde(rename_all = "camelCase")]
+        $($head)* { $($done)* }
+    };
+    (@ $head:tt $done:tt $(#[$meta:meta])* group $(= $default:literal)?, $($rest:tt)*) => {
+        $crate::refs::reference!(
+            @ $head $done @ "crate::schema::GroupName" $(#[$meta])* group $(= $default)?, $($rest)*
+        );
+    };
+    (@ $head:tt $done:tt $(#[$meta:meta])* kind $(= $default:literal)?, $($rest:tt)*) => {
+        $crate::refs::reference!(
+            @ $head $done @ "crate::schema::KindName" $(#[$meta])* kind $(= $default)?, $($rest)*
+        );
+    };
+    (@ $head:tt $done:tt $(#[$meta:meta])* name, $($rest:tt)*) => {
+        $crate::refs::reference!(@ $head $done @ "crate::schema::ObjectName" $(#[$meta])* name, $($rest)*);
+    };
+    (@ $head:tt $done:tt $(#[$meta:meta])* namespace?, $($rest:tt)*) => {
+        $crate::refs::reference!(
+            @ $head $done ? "Option<crate::schema::NamespaceName>" $(#[$meta])* namespace: String, $($rest)*
+        );
+    };
+    (@ $head:tt $done:tt $(#[$meta:meta])* port?, $($rest:tt)*) => {
+        $crate::refs::reference!(
+            @ $head $done ? "Option<crate::schema::PortNumber>" $(#[$meta])* port: u16, $($rest)*
+        );
+    };
+    (@ $head:tt $done:tt $(#[$meta:meta])* section_name?, $($rest:tt)*) => {
+        $crate::refs::reference!(
+            @ $head $done ? "Option<crate::schema::SectionName>" $(#[$meta])* section_name: String, $($rest)*
+        );
+    };
+    (@ $head:tt ($($done:tt)*) $(#[$meta:meta])* pub $field:ident: $type:ty, $($rest:tt)*) => {
+        $crate::refs::reference!(@ $head ($($done)* $(#[$meta])* pub $field: $type,) $($rest)*);
+    };
+    (@ $head:tt ($($done:tt)*) @ $bounds:literal $(#[$meta:meta])* $field:ident $(= $default:literal)?,
+        $($rest:tt)*) => {
+        $crate::refs::reference!(@ $head (
+            $($done)*
+            $(#[$meta])*
+            #[schemars(with = $bounds)]
+            $(#[serde(default = $default)])?
+            pub $field: String,
+        ) $($rest)*);
+    };
+    (@ $head:tt ($($done:tt)*) ? $bounds:literal $(#[$meta:meta])* $field:ident: $type:ty, $($rest:tt)*) => {
+        $crate::refs::reference!(@ $head (
+            $($done)*
+            $(#[$meta])*
+            #[schemars(with = $bounds)]
+            #[serde(skip_serializing_if = "Option::is_none")]
+            pub $field: Option<$type>,
+        ) $($rest)*);
+    };
+}
+
+pub(crate) use reference;
 
 pub(crate) fn gateway_group() -> String {
     crate::GROUP.to_owned()
@@ -17,56 +80,44 @@ pub(crate) fn service_kind() -> String {
     "Service".to_owned()
 }
 
-/// An object in the same namespace.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct LocalObjectReference {
-    /// The object's API group; empty for the core group.
-    #[schemars(with = "GroupName")]
-    pub group: String,
-    /// The object's kind.
-    #[schemars(with = "KindName")]
-    pub kind: String,
-    /// The object's name.
-    #[schemars(with = "ObjectName")]
-    pub name: String,
+reference! {
+    /// An object in the same namespace.
+    pub struct LocalObjectReference {
+        /// The object's API group; empty for the core group.
+        group,
+        /// The object's kind.
+        kind,
+        /// The object's name.
+        name,
+    }
 }
 
-/// An object in this or, where a ReferenceGrant allows it, in another namespace.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct ObjectReference {
-    /// The object's API group; empty for the core group.
-    #[schemars(with = "GroupName")]
-    pub group: String,
-    /// The object's kind.
-    #[schemars(with = "KindName")]
-    pub kind: String,
-    /// The object's name.
-    #[schemars(with = "ObjectName")]
-    pub name: String,
-    /// The object's namespace; the referrer's own when absent.
-    #[schemars(with = "Option<NamespaceName>")]
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub namespace: Option<String>,
+reference! {
+    /// An object in this or, where a ReferenceGrant allows it, in another namespace.
+    pub struct ObjectReference {
+        /// The object's API group; empty for the core group.
+        group,
+        /// The object's kind.
+        kind,
+        /// The object's name.
+        name,
+        /// The object's namespace; the referrer's own when absent.
+        namespace?,
+    }
 }
 
-/// A Secret, in this or, where a ReferenceGrant allows it, in another namespace.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct SecretObjectReference {
-    /// The object's API group; empty for the core group.
-    #[schemars(with = "GroupName")]
-    #[serde(default)]
-    pub group: String,
-    /// The object's kind.
-    #[schemars(with = "KindName")]
-    #[serde(default = "secret_kind")]
-    pub kind: String,
-    /// The object's name.
-    #[schemars(with = "ObjectName")]
-    pub name: String,
-    /// The object's namespace; the referrer's own when absent.
-    #[schemars(with = "Option<NamespaceName>")]
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub namespace: Option<String>,
+reference! {
+    /// A Secret, in this or, where a ReferenceGrant allows it, in another namespace.
+    pub struct SecretObjectReference {
+        /// The object's API group; empty for the core group.
+        group = "String::new",
+        /// The object's kind.
+        kind = "secret_kind",
+        /// The object's name.
+        name,
+        /// The object's namespace; the referrer's own when absent.
+        namespace?,
+    }
 }
 
 /// A Service cannot be reached without a port.
@@ -75,27 +126,19 @@ pub(crate) const SERVICE_HAS_PORT: &[(&str, &str)] = &[(
     "Must have port for Service reference",
 )];
 
-/// A backend, in this or, where a ReferenceGrant allows it, in another namespace.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[schemars(transform = rules(SERVICE_HAS_PORT))]
-pub struct BackendObjectReference {
-    /// The backend's API group; empty for the core group.
-    #[schemars(with = "GroupName")]
-    #[serde(default)]
-    pub group: String,
-    /// The backend's kind.
-    #[schemars(with = "KindName")]
-    #[serde(default = "service_kind")]
-    pub kind: String,
-    /// The backend's name.
-    #[schemars(with = "ObjectName")]
-    pub name: String,
-    /// The backend's namespace; the route's own when absent.
-    #[schemars(with = "Option<NamespaceName>")]
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub namespace: Option<String>,
-    /// The Service's port (not the target port); needed for a Service.
-    #[schemars(with = "Option<PortNumber>")]
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub port: Option<u16>,
+reference! {
+    /// A backend, in this or, where a ReferenceGrant allows it, in another namespace.
+    #[schemars(transform = rules(SERVICE_HAS_PORT))]
+    pub struct BackendObjectReference {
+        /// The backend's API group; empty for the core group.
+        group = "String::new",
+        /// The backend's kind.
+        kind = "service_kind",
+        /// The backend's name.
+        name,
+        /// The backend's namespace; the route's own when absent.
+        namespace?,
+        /// The Service's port (not the target port); needed for a Service.
+        port?,
+    }
 }

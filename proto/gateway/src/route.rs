@@ -4,43 +4,29 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::refs::gateway_group;
-use crate::schema::{
-    ConditionSchema, ControllerName, GroupName, KindName, NamespaceName, ObjectName, PortNumber, SectionName, atomic,
-    map_by,
-};
+use crate::refs::{gateway_group, reference};
+use crate::schema::{ConditionSchema, ControllerName, atomic, map_by};
 
 fn gateway_kind() -> String {
     "Gateway".to_owned()
 }
 
-/// A Gateway, or one of its listeners, that a route attaches to.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct ParentReference {
-    /// The parent's API group; empty for the core group.
-    #[schemars(with = "GroupName")]
-    #[serde(default = "gateway_group")]
-    pub group: String,
-    /// The parent's kind.
-    #[schemars(with = "KindName")]
-    #[serde(default = "gateway_kind")]
-    pub kind: String,
-    /// The parent's name.
-    #[schemars(with = "ObjectName")]
-    pub name: String,
-    /// The parent's namespace; the route's own when absent.
-    #[schemars(with = "Option<NamespaceName>")]
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub namespace: Option<String>,
-    /// The port of the listeners to attach to; any port when absent.
-    #[schemars(with = "Option<PortNumber>")]
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub port: Option<u16>,
-    /// The name of the listener to attach to; every listener that fits when absent.
-    #[schemars(with = "Option<SectionName>")]
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub section_name: Option<String>,
+reference! {
+    /// A Gateway, or one of its listeners, that a route attaches to.
+    pub struct ParentReference {
+        /// The parent's API group; empty for the core group.
+        group = "gateway_group",
+        /// The parent's kind.
+        kind = "gateway_kind",
+        /// The parent's name.
+        name,
+        /// The parent's namespace; the route's own when absent.
+        namespace?,
+        /// The port of the listeners to attach to; any port when absent.
+        port?,
+        /// The name of the listener to attach to; every listener that fits when absent.
+        section_name?,
+    }
 }
 
 /// References to the same parent have to name different sections.
