@@ -32,7 +32,8 @@ impl Histogram {
         self.record_n(duration, 1);
     }
 
-    fn record_n(&mut self, duration: Duration, count: u64) {
+    /// Counts one duration `count` times.
+    pub(crate) fn record_n(&mut self, duration: Duration, count: u64) {
         let nanoseconds = u64::try_from(duration.min(LONGEST).as_nanos()).unwrap_or(u64::MAX);
         // It grows by itself; it could only fail where memory has ended.
         let _ = self.0.record_n(nanoseconds, count);

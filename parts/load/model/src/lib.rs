@@ -16,6 +16,7 @@ pub mod summary;
 pub mod tally;
 pub mod target;
 pub mod template;
+pub mod threshold;
 pub mod words;
 
 #[cfg(test)]

@@ -6,6 +6,8 @@ use std::time::Duration;
 use crate::plan::{
     Action, Expect, HttpAction, Pace, Plan, Protocol, Scenario, Spacing, Stage, Step, Target, Template, Tls,
 };
+use crate::summary::{FORMAT, Generator, Summary};
+use crate::tally::Tally;
 
 /// A plan of one GET, 100 a second for a minute.
 pub(crate) fn plan() -> Plan {
@@ -38,5 +40,20 @@ pub(crate) fn plan() -> Plan {
         trace_share: 0.0,
         tls: Tls::default(),
         descriptors: None,
+    }
+}
+
+/// A result of [`plan`] in which nothing has happened yet.
+pub(crate) fn summary(lasted: Duration) -> Summary {
+    Summary {
+        format: FORMAT,
+        purlin: "0.1.0".into(),
+        started: "2026-01-01T00:00:00Z".into(),
+        plan: plan(),
+        lasted,
+        tally: Tally::new(1),
+        series: Vec::new(),
+        generator: Generator::default(),
+        missing: Vec::new(),
     }
 }

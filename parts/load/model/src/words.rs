@@ -82,8 +82,24 @@ pub fn rate(text: &str) -> Result<Rate, WordsError> {
     Ok(rate)
 }
 
+/// A duration as it is shown: to three digits, with its unit.
+pub fn shown_duration(duration: Duration) -> String {
+    let seconds = duration.as_secs_f64();
+    let (number, unit) = match seconds {
+        s if s >= 0.9995 => (s, "s"),
+        s if s >= 0.000_999_5 => (s * 1e3, "ms"),
+        s => (s * 1e6, "us"),
+    };
+    let decimals = match number {
+        n if n >= 99.95 => 0,
+        n if n >= 9.995 => 1,
+        _ => 2,
+    };
+    format!("{number:.decimals$} {unit}")
+}
+
 /// A number of digits with at most one point: no sign, no exponent, no infinity.
-fn decimal(text: &str) -> Option<f64> {
+pub(crate) fn decimal(text: &str) -> Option<f64> {
     let digits = text.len() <= 20 && text.bytes().all(|b| b.is_ascii_digit() || b == b'.');
     let begins = text.starts_with(|c: char| c.is_ascii_digit()) && text.ends_with(|c: char| c.is_ascii_digit());
     if digits && begins { text.parse().ok() } else { None }
@@ -147,6 +163,19 @@ mod tests {
         }
         assert_eq!(rate("10000001"), Err(WordsError::TooFast("10000001".into())));
         assert_eq!(rate("1..20000000/s"), Err(WordsError::TooFast("1..20000000/s".into())));
+    }
+
+    #[test]
+    fn durations_are_shown_to_three_digits() {
+        let check = |microseconds: f64, expected: &str| {
+            assert_eq!(shown_duration(Duration::from_secs_f64(microseconds / 1e6)), expected);
+        };
+        check(0.0, "0.00 us");
+        check(999.9, "1.00 ms");
+        check(63_100.0, "63.1 ms");
+        check(99_960.0, "100 ms");
+        check(999_700.0, "1.00 s");
+        check(3_600_000_000.0, "3600 s");
     }
 
     proptest! {
