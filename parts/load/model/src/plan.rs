@@ -115,6 +115,22 @@ impl Pace {
             Pace::Closed { duration } => *duration,
         }
     }
+
+    /// How many iterations are meant to have begun by `at`, counted from the start; none are with a closed pace.
+    pub fn intended_by(&self, at: Duration) -> f64 {
+        let Pace::Open { stages, .. } = self else { return 0.0 };
+        let mut left = at;
+        let mut begun = 0.0;
+        for stage in stages {
+            let (seconds, whole) = (left.min(stage.duration).as_secs_f64(), stage.duration.as_secs_f64());
+            if seconds > 0.0 {
+                let reached = stage.from + (stage.to - stage.from) * seconds / whole;
+                begun += (stage.from + reached) / 2.0 * seconds;
+            }
+            left = left.saturating_sub(stage.duration);
+        }
+        begun
+    }
 }
 
 /// What one iteration does.
@@ -274,4 +290,19 @@ pub struct Tls {
     pub insecure: bool,
     /// The name that is asked for (SNI) and must stand in the certificate; the target's host where it is none.
     pub server_name: Option<String>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_intended_is_the_area_under_the_rate() {
+        let stage = |seconds, from, to| Stage { duration: Duration::from_secs(seconds), from, to };
+        let pace = Pace::Open { stages: vec![stage(10, 0.0, 100.0), stage(5, 20.0, 20.0)], spacing: Spacing::Constant };
+        for (seconds, expected) in [(0, 0.0), (5, 125.0), (10, 500.0), (12, 540.0), (15, 600.0), (99, 600.0)] {
+            assert!((pace.intended_by(Duration::from_secs(seconds)) - expected).abs() < 1e-9, "{seconds}");
+        }
+        assert_eq!(pace.duration(), Duration::from_secs(15));
+    }
 }

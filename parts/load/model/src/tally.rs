@@ -140,6 +140,15 @@ impl Tally {
         }
     }
 
+    /// Keeps `exemplar` if it is among the slowest.
+    pub fn offer(&mut self, exemplar: Exemplar) {
+        let slower = self.exemplars.partition_point(|kept| kept.latency >= exemplar.latency);
+        if slower < MAX_EXEMPLARS {
+            self.exemplars.truncate(MAX_EXEMPLARS - 1);
+            self.exemplars.insert(slower, exemplar);
+        }
+    }
+
     /// Iterations that began late.
     pub fn late(&self) -> u64 {
         self.late_busy + self.late_self
@@ -266,6 +275,14 @@ mod tests {
         assert_eq!((merged.steps[1].status[&404], merged.steps[1].errors[&ErrorKind::Status]), (2, 2));
         let kept: Vec<u64> = merged.exemplars.iter().map(|e| e.latency.as_secs()).collect();
         assert_eq!(kept, [7, 7, 6, 6, 5, 5, 4, 4, 3, 3]);
+    }
+
+    #[test]
+    fn the_slowest_are_kept() {
+        let mut tally = Tally::new(1);
+        (0..30).for_each(|n| tally.offer(exemplar(n * 7 % 30)));
+        let kept: Vec<u64> = tally.exemplars.iter().map(|e| e.latency.as_secs()).collect();
+        assert_eq!(kept, [29, 28, 27, 26, 25, 24, 23, 22, 21, 20]);
     }
 
     fn exemplar(seconds: u64) -> Exemplar {
