@@ -1,0 +1,160 @@
+//! Turns the action of a step into a request as it is written.
+
+use std::sync::Arc;
+
+use prost_reflect::MethodDescriptor;
+use purlin_load_model::iteration::Variables;
+use purlin_load_model::plan::{Action, GrpcAction, HttpAction, MessageAction, Plan, Protocol, Template};
+use purlin_load_wire::hpack::Head;
+use purlin_load_wire::http1::Request;
+
+use crate::grpc::{self, Methods};
+use crate::http2;
+use crate::prepare::Wire;
+use crate::trace::Trace;
+
+/// What a server sees as the sender, unless the plan says otherwise.
+const USER_AGENT: &str = concat!("purlin-load/", env!("CARGO_PKG_VERSION"));
+
+/// Encodes the requests of one step.
+pub(crate) struct Encoder {
+    what: What,
+    authority: String,
+    scheme: &'static str,
+    /// The value of `grpc-timeout`.
+    timeout: String,
+}
+
+enum What {
+    Http1(HttpAction),
+    Http2(HttpAction),
+    Grpc(GrpcAction, MethodDescriptor),
+    Message(MessageAction),
+}
+
+type Headers<'a> = Vec<(&'a str, String)>;
+
+impl Encoder {
+    /// One for `action`; says why when its protocol is not the plan's or its method is not known.
+    pub(crate) fn new(plan: &Plan, methods: &Methods, action: &Action) -> Result<Encoder, String> {
+        let what = match (action, plan.protocol) {
+            (Action::Http(action), Protocol::Http1) => What::Http1(action.clone()),
+            (Action::Http(action), Protocol::Http2) => What::Http2(action.clone()),
+            (Action::Grpc(action), Protocol::Grpc) => What::Grpc(action.clone(), methods.find(&action.path)?),
+            (Action::Message(action), Protocol::WebSocket) => What::Message(action.clone()),
+            _ => return Err("it is of another protocol than the plan".to_owned()),
+        };
+        Ok(Encoder {
+            what,
+            authority: plan.target.authority.clone(),
+            scheme: if plan.target.secure { "https" } else { "http" },
+            timeout: format!("{}m", plan.timeout.as_millis().min(99_999_999)),
+        })
+    }
+
+    /// Whether all requests of the step are the same.
+    pub(crate) fn is_constant(&self) -> bool {
+        let values = |fields: &[(String, Template)]| fields.iter().all(|(_, value)| value.is_constant());
+        match &self.what {
+            What::Http1(action) | What::Http2(action) => {
+                values(&action.headers) && action.path.is_constant() && action.body.iter().all(Template::is_constant)
+            }
+            What::Grpc(action, _) => values(&action.metadata) && action.message.is_constant(),
+            What::Message(action) => action.text.is_constant(),
+        }
+    }
+
+    /// The request with these values.
+    pub(crate) fn wire(&self, variables: &Variables<'_>, trace: Option<&Trace>) -> Result<Wire, String> {
+        match &self.what {
+            What::Http1(action) => self.http1(action, variables, trace),
+            What::Http2(action) => self.http2(action, variables, trace),
+            What::Grpc(action, method) => self.grpc(action, method, variables, trace),
+            What::Message(action) => {
+                Ok(Wire::Message { text: text(&action.text, variables)?, answers: action.answers })
+            }
+        }
+    }
+
+    fn http1(&self, action: &HttpAction, variables: &Variables<'_>, trace: Option<&Trace>) -> Result<Wire, String> {
+        let headers = headers(&action.headers, variables, trace)?;
+        let target = text(&action.path, variables)?;
+        let body = action.body.as_ref().map(|body| bytes(body, variables)).transpose()?;
+        let request = Request {
+            method: &action.method,
+            target: &target,
+            authority: &self.authority,
+            body_len: body.as_ref().map(|body| body.len() as u64),
+        };
+        let mut out = Vec::new();
+        let fields = headers.iter().map(|(name, value)| (*name, value.as_str()));
+        request.write(&mut out, fields).map_err(|e| e.to_string())?;
+        out.extend_from_slice(body.as_deref().unwrap_or_default());
+        Ok(Wire::Http1(out.into()))
+    }
+
+    fn http2(&self, action: &HttpAction, variables: &Variables<'_>, trace: Option<&Trace>) -> Result<Wire, String> {
+        let mut headers = headers(&action.headers, variables, trace)?;
+        let body = action.body.as_ref().map(|body| bytes(body, variables)).transpose()?.unwrap_or_default();
+        if action.body.is_some() {
+            headers.push(("content-length", body.len().to_string()));
+        }
+        let head = self.head(&action.method, &text(&action.path, variables)?, &headers)?;
+        Ok(Wire::Http2(http2::Request { head, body: body.into(), grpc: false }))
+    }
+
+    fn grpc(
+        &self,
+        action: &GrpcAction,
+        method: &MethodDescriptor,
+        variables: &Variables<'_>,
+        trace: Option<&Trace>,
+    ) -> Result<Wire, String> {
+        let mut headers = headers(&action.metadata, variables, trace)?;
+        // The order in which the specification lists them; proxies look for the first.
+        headers.insert(0, ("te", "trailers".to_owned()));
+        headers.insert(1, ("content-type", "application/grpc".to_owned()));
+        headers.insert(2, ("grpc-timeout", self.timeout.clone()));
+        let body = grpc::encode(method, &bytes(&action.message, variables)?)?;
+        let head = self.head("POST", &action.path, &headers)?;
+        Ok(Wire::Http2(http2::Request { head, body, grpc: true }))
+    }
+
+    /// A header block, with the same checks as the head of an HTTP/1.1 request.
+    fn head(&self, method: &str, path: &str, headers: &Headers<'_>) -> Result<Arc<Head>, String> {
+        let request = Request { method, target: path, authority: &self.authority, body_len: None };
+        let fields = headers.iter().filter(|(name, _)| *name != "content-length");
+        let fields = fields.map(|(name, value)| (*name, value.as_str()));
+        request.write(&mut Vec::new(), fields).map_err(|e| e.to_string())?;
+        let mut head = Head::new(method, self.scheme, &self.authority, path);
+        headers.iter().for_each(|(name, value)| head.push(name, value.as_bytes()));
+        Ok(Arc::new(head))
+    }
+}
+
+fn headers<'a>(
+    templates: &'a [(String, Template)],
+    variables: &Variables<'_>,
+    trace: Option<&Trace>,
+) -> Result<Headers<'a>, String> {
+    let rendered = templates.iter().map(|(name, value)| Ok((name.as_str(), text(value, variables)?)));
+    let mut headers = rendered.collect::<Result<Headers<'a>, String>>()?;
+    if !headers.iter().any(|(name, _)| *name == "user-agent") {
+        headers.push(("user-agent", USER_AGENT.to_owned()));
+    }
+    if let Some(trace) = trace {
+        headers.retain(|(name, _)| *name != "traceparent");
+        headers.push(("traceparent", trace.header()));
+    }
+    Ok(headers)
+}
+
+fn bytes(template: &Template, variables: &Variables<'_>) -> Result<Vec<u8>, String> {
+    let mut out = Vec::new();
+    template.render(|name| variables.value(name), &mut out).map_err(|e| e.to_string())?;
+    Ok(out)
+}
+
+fn text(template: &Template, variables: &Variables<'_>) -> Result<String, String> {
+    String::from_utf8(bytes(template, variables)?).map_err(|e| e.to_string())
+}

@@ -1,0 +1,138 @@
+//! Runs a load test: assembles who sends, begins at one instant, collects, and ends in good or bad order.
+
+use std::time::{Duration, Instant};
+
+use jiff::Timestamp;
+use purlin_load_model::plan::Plan;
+use purlin_load_model::summary::Summary;
+use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
+use tokio_util::sync::CancellationToken;
+
+use crate::Error;
+use crate::collector::{Collector, Progress};
+use crate::crew::{Crew, Part};
+use crate::fleet::Fleet;
+use crate::report::Report;
+
+/// How a run is carried out, beside what its plan says.
+#[derive(Clone, Debug, Default)]
+pub struct Options {
+    /// Commands that start an agent each, which speaks over its standard streams; none: this process sends.
+    pub agents: Vec<Vec<String>>,
+    /// Hosts that may be loaded though their addresses are neither loopback nor private.
+    pub allowed: Vec<String>,
+    /// No new requests from then on; the result is of what was sent.
+    pub stop: CancellationToken,
+    /// What is in flight is given up.
+    pub abort: CancellationToken,
+}
+
+/// Who sends.
+enum Senders {
+    Crew(Crew),
+    Fleet(Fleet),
+}
+
+/// How long other processes have to hear of the start before it comes.
+const NOTICE: Duration = Duration::from_millis(250);
+
+/// Runs `plan` to its end; `progress` is told of each second.
+pub async fn run(plan: Plan, options: &Options, progress: &mut dyn FnMut(&Progress)) -> Result<Summary, Error> {
+    let (reports, mut incoming) = unbounded_channel();
+    let processes = u32::try_from(options.agents.len()).unwrap_or(u32::MAX);
+    let workers = plan.workers * processes.max(1);
+    let mut collector = Collector::new(plan.clone(), workers);
+    let mut senders = if options.agents.is_empty() {
+        let part = Part { first: 0, workers, of: workers };
+        Senders::Crew(Crew::assemble(plan.clone(), part, &options.allowed, reports).await?)
+    } else {
+        Senders::Fleet(Fleet::assemble(&plan, options, reports).await?)
+    };
+    while !collector.ready() && !options.stop.is_cancelled() {
+        tokio::select! {
+            Some(report) = incoming.recv() => collector.take(report, progress),
+            () = options.stop.cancelled() => {}
+        }
+    }
+    let notice = if options.agents.is_empty() { Duration::from_millis(5) } else { NOTICE };
+    let began = Instant::now() + notice;
+    let started = (Timestamp::now() + notice).to_string();
+    senders.start(began, notice).await;
+    let stopped = collect(&mut senders, &mut collector, &mut incoming, options, progress).await;
+    senders.end().await;
+    incoming.close();
+    while let Some(report) = incoming.recv().await {
+        collector.take(report, progress);
+    }
+    let ended = stopped.map_or(plan.pace.duration(), |at| at.saturating_duration_since(began));
+    let lasted = ended.min(plan.pace.duration()).saturating_sub(plan.warm_up);
+    if stopped.is_some() {
+        let planned = plan.pace.duration().saturating_sub(plan.warm_up);
+        collector.miss(format!(
+            "the run was interrupted: its figures are of {:.1} s out of {:.1} s",
+            lasted.as_secs_f64(),
+            planned.as_secs_f64()
+        ));
+    }
+    Ok(collector.finish(started, lasted))
+}
+
+/// Takes reports until all senders have ended; returns when the run was stopped, if it was.
+async fn collect(
+    senders: &mut Senders,
+    collector: &mut Collector,
+    incoming: &mut UnboundedReceiver<Report>,
+    options: &Options,
+    progress: &mut dyn FnMut(&Progress),
+) -> Option<Instant> {
+    let mut stopped = None;
+    let mut aborted = false;
+    while !collector.ended() {
+        tokio::select! {
+            report = incoming.recv() => match report {
+                Some(report) => collector.take(report, progress),
+                None => break,
+            },
+            () = options.stop.cancelled(), if stopped.is_none() => {
+                stopped = Some(Instant::now());
+                senders.stop().await;
+            }
+            () = options.abort.cancelled(), if !aborted => {
+                aborted = true;
+                stopped.get_or_insert_with(Instant::now);
+                senders.abort().await;
+            }
+        }
+    }
+    stopped
+}
+
+impl Senders {
+    async fn start(&mut self, began: Instant, notice: Duration) {
+        match self {
+            Senders::Crew(crew) => crew.start(began),
+            Senders::Fleet(fleet) => fleet.start(notice).await,
+        }
+    }
+
+    async fn stop(&mut self) {
+        match self {
+            Senders::Crew(crew) => crew.stop(),
+            Senders::Fleet(fleet) => fleet.stop().await,
+        }
+    }
+
+    async fn abort(&mut self) {
+        match self {
+            Senders::Crew(crew) => crew.abort(),
+            Senders::Fleet(fleet) => fleet.abort().await,
+        }
+    }
+
+    async fn end(self) {
+        match self {
+            Senders::Crew(crew) => crew.end().await,
+            Senders::Fleet(fleet) => fleet.end().await,
+        }
+    }
+}

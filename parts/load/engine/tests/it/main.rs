@@ -1,0 +1,283 @@
+//! Runs of the engine against targets that behave and that do not.
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
+
+mod h2_target;
+mod target;
+
+use std::collections::BTreeMap;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use h2_target::H2Target;
+use purlin_load::{Options, run};
+use purlin_load_model::plan::{
+    Action, Expect, Extract, HttpAction, Pace, Plan, Protocol, Scenario, Spacing, Stage, Step, Target as To, Template,
+    Tls,
+};
+use purlin_load_model::summary::Summary;
+use purlin_load_model::tally::ErrorKind;
+use target::{Manner, Target, ok};
+
+const MS: Duration = Duration::from_millis(1);
+
+fn step(name: &str, path: &str) -> Step {
+    Step {
+        name: name.into(),
+        action: Action::Http(HttpAction {
+            method: "GET".into(),
+            path: Template::parse(path).unwrap(),
+            headers: Vec::new(),
+            body: None,
+        }),
+        expect: Expect::default(),
+        extract: BTreeMap::new(),
+        think: Duration::ZERO,
+    }
+}
+
+/// One request after the other to `port`: 500 a second for 400 ms.
+fn plan(port: u16) -> Plan {
+    Plan {
+        target: To { secure: false, host: "127.0.0.1".into(), port, authority: format!("127.0.0.1:{port}") },
+        protocol: Protocol::Http1,
+        pace: open(500.0, MS * 400),
+        warm_up: Duration::ZERO,
+        connections: 8,
+        streams: 1,
+        timeout: MS * 500,
+        workers: 2,
+        seed: 1,
+        scenarios: vec![Scenario { name: "one".into(), weight: 1, steps: vec![step("get", "/")] }],
+        data: None,
+        trace_share: 0.0,
+        tls: Tls::default(),
+        descriptors: None,
+    }
+}
+
+fn open(rate: f64, duration: Duration) -> Pace {
+    Pace::Open { stages: vec![Stage { duration, from: rate, to: rate }], spacing: Spacing::Constant }
+}
+
+async fn result(plan: Plan) -> Summary {
+    run(plan, &Options::default(), &mut |_| {}).await.unwrap()
+}
+
+/// Every intended start is accounted for, and every request that was sent has one end.
+fn accounted(summary: &Summary) {
+    let (tally, total) = (&summary.tally, summary.total());
+    assert_eq!(tally.on_time + tally.late() + tally.not_sent, tally.offered);
+    assert_eq!(total.succeeded + total.failed(), total.sent);
+}
+
+#[tokio::test]
+async fn an_open_load_sends_what_it_says() {
+    let target = Target::start(Manner::Answer(ok())).await;
+    let summary = result(plan(target.address.port())).await;
+    accounted(&summary);
+    let total = summary.total();
+    assert_eq!((summary.tally.offered, total.succeeded), (200, 200), "{summary:?}");
+    assert_eq!(target.requests.load(Ordering::Relaxed), 200);
+    assert_eq!((total.status[&200], total.latency.count(), summary.missing.len()), (200, 200, 0));
+    assert_eq!((summary.tally.connect.count(), summary.lasted), (8, MS * 400));
+}
+
+#[tokio::test]
+async fn a_warm_up_does_not_count() {
+    let target = Target::start(Manner::Answer(ok())).await;
+    let summary = result(Plan { warm_up: MS * 200, ..plan(target.address.port()) }).await;
+    accounted(&summary);
+    assert_eq!((summary.tally.offered, summary.total().succeeded), (100, 100));
+    assert_eq!(target.requests.load(Ordering::Relaxed), 200);
+}
+
+#[tokio::test]
+async fn a_stall_shows_though_few_requests_met_it() {
+    let period = MS * 400;
+    let target = Target::start(Manner::Stall(ok(), period)).await;
+    let plan = Plan { pace: open(500.0, MS * 800), connections: 4, timeout: MS * 2000, ..plan(target.address.port()) };
+    let summary = result(plan).await;
+    accounted(&summary);
+    let total = summary.total();
+    // Half of the time nobody is answered: a fifth of all intended requests waited more than 100 ms at the least,
+    // though each of the four connections met the stall but twice.
+    let quick = total.latency.at_most(MS * 100) as f64 / summary.tally.offered as f64;
+    assert!(quick < 0.85, "{quick}");
+    let slow_by_service = total.service.count() - total.service.at_most(MS * 100);
+    assert!(slow_by_service <= 12, "{slow_by_service}");
+    assert!(summary.tally.late_busy + summary.tally.not_sent > 0);
+}
+
+#[tokio::test]
+async fn whatever_a_target_does_has_a_name() {
+    let check = async |manner: Manner, kind: ErrorKind| {
+        let target = Target::start(manner.clone()).await;
+        let plan = Plan { pace: open(100.0, MS * 100), timeout: MS * 150, ..plan(target.address.port()) };
+        let summary = result(plan).await;
+        accounted(&summary);
+        let total = summary.total();
+        assert_eq!(total.errors.get(&kind).copied(), Some(total.sent), "{manner:?}: {:?}", total.errors);
+        assert!(total.sent > 0, "{manner:?}");
+    };
+    check(Manner::Silent, ErrorKind::Timeout).await;
+    check(Manner::Drip(ok(), MS * 20), ErrorKind::Timeout).await;
+    check(Manner::Reset, ErrorKind::Closed).await;
+    check(Manner::Close, ErrorKind::Closed).await;
+    check(Manner::Endless, ErrorKind::Protocol).await;
+    check(Manner::Answer(b"SSH-2.0-OpenSSH\r\n".to_vec()), ErrorKind::Protocol).await;
+    check(Manner::Answer(b"HTTP/1.1 503 Busy\r\nContent-Length: 0\r\n\r\n".to_vec()), ErrorKind::Status).await;
+}
+
+#[tokio::test]
+async fn a_target_that_is_not_there_refuses() {
+    let target = Target::start(Manner::Silent).await;
+    let port = target.address.port();
+    drop(target);
+    tokio::time::sleep(MS * 10).await;
+    let summary = result(Plan { pace: open(100.0, MS * 100), ..plan(port) }).await;
+    accounted(&summary);
+    assert_eq!(summary.total().errors[&ErrorKind::Connect], summary.total().sent);
+    assert_eq!(summary.tally.offered, 10);
+    // A closed pace does not turn into a storm of connections.
+    let closed = result(Plan { pace: Pace::Closed { duration: MS * 100 }, ..plan(port) }).await;
+    assert!(closed.total().sent < 100, "{}", closed.total().sent);
+}
+
+#[tokio::test]
+async fn a_server_that_closes_after_each_answer_is_no_error() {
+    let answer = b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 0\r\n\r\n".to_vec();
+    let target = Target::start(Manner::Answer(answer)).await;
+    let summary = result(plan(target.address.port())).await;
+    accounted(&summary);
+    assert_eq!(summary.total().succeeded, 200, "{:?}", summary.total().errors);
+    assert!(summary.tally.connect.count() >= 200);
+}
+
+#[tokio::test]
+async fn a_closed_load_asks_as_fast_as_it_is_answered() {
+    let target = Target::start(Manner::Answer(ok())).await;
+    let summary = result(Plan { pace: Pace::Closed { duration: MS * 200 }, ..plan(target.address.port()) }).await;
+    accounted(&summary);
+    assert_eq!(summary.total().succeeded, target.requests.load(Ordering::Relaxed));
+    assert!(summary.total().succeeded > 500, "{}", summary.total().succeeded);
+}
+
+#[tokio::test]
+async fn an_interrupted_run_has_a_result() {
+    let target = Target::start(Manner::Answer(ok())).await;
+    let options = Options::default();
+    let stop = options.stop.clone();
+    let stopping = async {
+        tokio::time::sleep(MS * 300).await;
+        stop.cancel();
+    };
+    let plan = Plan { pace: open(200.0, Duration::from_secs(60)), ..plan(target.address.port()) };
+    let mut quiet = |_: &purlin_load::Progress| {};
+    let (summary, ()) = tokio::join!(run(plan, &options, &mut quiet), stopping);
+    let summary = summary.unwrap();
+    accounted(&summary);
+    assert!(summary.total().succeeded > 0 && summary.lasted < Duration::from_secs(60));
+    assert!(summary.missing[0].contains("interrupted"), "{:?}", summary.missing);
+}
+
+#[tokio::test]
+async fn what_is_in_flight_when_a_run_is_given_up_is_unfinished() {
+    let target = Target::start(Manner::Silent).await;
+    let options = Options::default();
+    let (stop, abort) = (options.stop.clone(), options.abort.clone());
+    let giving_up = async {
+        tokio::time::sleep(MS * 200).await;
+        stop.cancel();
+        abort.cancel();
+    };
+    let plan = Plan {
+        pace: open(200.0, Duration::from_secs(60)),
+        timeout: Duration::from_secs(60),
+        ..plan(target.address.port())
+    };
+    let mut quiet = |_: &purlin_load::Progress| {};
+    let (summary, ()) = tokio::join!(run(plan, &options, &mut quiet), giving_up);
+    let summary = summary.unwrap();
+    accounted(&summary);
+    assert_eq!(summary.total().errors[&ErrorKind::Unfinished], 8);
+}
+
+/// Like [`plan`], over HTTP/2: two connections with four streams each.
+fn plan_h2(port: u16) -> Plan {
+    Plan { protocol: Protocol::Http2, connections: 2, streams: 4, ..plan(port) }
+}
+
+const MANNER: h2_target::Manner = h2_target::Manner { max_streams: 100, requests: usize::MAX };
+
+#[tokio::test]
+async fn streams_share_connections() {
+    let target = H2Target::start(MANNER).await;
+    let summary = result(plan_h2(target.address.port())).await;
+    accounted(&summary);
+    let total = summary.total();
+    assert_eq!((summary.tally.offered, total.succeeded), (200, 200), "{:?}", total.errors);
+    assert_eq!(summary.tally.connect.count(), 2);
+}
+
+#[tokio::test]
+async fn a_server_that_allows_few_streams_is_obeyed() {
+    let target = H2Target::start(h2_target::Manner { max_streams: 1, ..MANNER }).await;
+    let summary = result(plan_h2(target.address.port())).await;
+    accounted(&summary);
+    assert_eq!(summary.total().succeeded, 200, "{:?}", summary.total().errors);
+}
+
+#[tokio::test]
+async fn a_connection_that_says_goaway_is_replaced() {
+    let target = H2Target::start(h2_target::Manner { requests: 10, ..MANNER }).await;
+    let summary = result(plan_h2(target.address.port())).await;
+    accounted(&summary);
+    let total = summary.total();
+    assert!(summary.tally.connect.count() >= 10, "{}", summary.tally.connect.count());
+    // What was sent while the GOAWAY was on its way may be lost, and says so.
+    assert!(total.succeeded >= 150, "{:?}", total.errors);
+    assert_eq!(total.failed(), total.errors.get(&ErrorKind::Closed).copied().unwrap_or(0));
+}
+
+#[tokio::test]
+async fn a_script_takes_values_from_one_answer_to_the_next() {
+    let login =
+        Step { extract: [("token".to_owned(), Extract::Header("x-token".into()))].into(), ..step("login", "/") };
+    let mut echo = step("echo", "/echo");
+    echo.action = Action::Http(HttpAction {
+        method: "POST".into(),
+        path: Template::parse("/echo").unwrap(),
+        headers: vec![("x-iteration".into(), Template::parse("${iteration}").unwrap())],
+        body: Some(Template::parse("{\"token\": \"${token}\"}").unwrap()),
+    });
+    echo.extract = [("again".to_owned(), Extract::Json("$.token".into()))].into();
+    echo.expect = Expect { contains: Some("abc".into()), ..Expect::default() };
+    let scenarios = vec![Scenario { name: "two".into(), weight: 1, steps: vec![login.clone(), echo] }];
+
+    let target = H2Target::start(MANNER).await;
+    let summary = result(Plan { scenarios, ..plan_h2(target.address.port()) }).await;
+    accounted(&summary);
+    let succeeded: Vec<u64> = summary.tally.steps.iter().map(|step| step.succeeded).collect();
+    assert_eq!(succeeded, [200, 200], "{:?}", summary.total().errors);
+
+    // Over HTTP/1.1 the second step finds no token in the body that this target sends.
+    let target = Target::start(Manner::Answer(ok())).await;
+    let mut lost = step("lost", "/");
+    lost.extract = [("again".to_owned(), Extract::Json("$.token".into()))].into();
+    let scenarios = vec![Scenario { name: "two".into(), weight: 1, steps: vec![login, lost] }];
+    let summary = result(Plan { scenarios, ..plan(target.address.port()) }).await;
+    accounted(&summary);
+    assert_eq!(summary.tally.steps[0].succeeded, 200);
+    assert_eq!(summary.tally.steps[1].errors[&ErrorKind::Content], 200);
+}
+
+#[tokio::test]
+async fn traces_of_the_slowest_are_kept() {
+    let target = Target::start(Manner::Answer(ok())).await;
+    let summary = result(Plan { trace_share: 0.5, ..plan(target.address.port()) }).await;
+    accounted(&summary);
+    let slowest: Vec<Duration> = summary.tally.exemplars.iter().map(|exemplar| exemplar.latency).collect();
+    assert_eq!(slowest.len(), 10);
+    assert!(slowest.is_sorted_by(|a, b| a >= b));
+    assert!(summary.tally.exemplars.iter().all(|exemplar| exemplar.trace_id.len() == 32));
+}
