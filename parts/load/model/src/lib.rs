@@ -9,9 +9,12 @@
 pub mod arrivals;
 pub mod data;
 pub mod extract;
+mod field;
 pub mod histogram;
 pub mod iteration;
+mod node;
 pub mod plan;
+pub mod script;
 pub mod summary;
 pub mod tally;
 pub mod target;
