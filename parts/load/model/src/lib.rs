@@ -7,6 +7,7 @@
 //! written, compared and judged. Nothing here does I/O or reads a clock.
 
 pub mod arrivals;
+pub mod compare;
 pub mod data;
 pub mod extract;
 mod field;
