@@ -1,0 +1,3 @@
+//! The protocols against servers that others wrote.
+
+mod http2;
