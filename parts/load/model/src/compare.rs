@@ -5,26 +5,26 @@
 //!
 //! *Few requests.* Were requests independent of each other, the true quantile q would lie between the order statistics
 //! of ranks nq ± 1.96 √(nq(1-q)) in 95 % of the runs, whatever the distribution. Both ranks are looked up in the
-//! histogram. Where one lies beyond the slowest request, the run has too few for this quantile, and no interval is given.
-//! A mean has its standard error; counts of failures and successes have that of a Poisson process.
+//! histogram. Where one lies beyond the slowest request, the run has too few for this quantile, and no interval is
+//! given. A mean has its standard error; counts of failures and successes have that of a Poisson process.
 //!
-//! *Requests are not independent.* They queue behind each other, and a pause of the target hits a thousand at once: that is
-//! one event, not a thousand. So the load is cut into ten blocks of consecutive seconds, and the figure is computed ten
-//! times with one block left out (the grouped jackknife). How much it moves says how much it hangs on when things
-//! happened; a p99 that rests on a single pause moves very much, and nothing is concluded from it. The same block is left
-//! out of both runs, so what the plan itself does over time (a ramp) cancels out. Ten values leave nine degrees of freedom,
-//! hence Student's 2.262 in place of 1.96. The series has quantiles of each second, not its histogram, so the blocks are
-//! sketched: between the quantiles as straight lines of the logarithm, below the median as its mirror image. The sketch
-//! serves for the spread only; the ratio itself comes from the histograms.
+//! *Requests are not independent.* They queue behind each other, and a pause of the target hits a thousand at once: that
+//! is one event, not a thousand. So the load is cut into ten blocks of consecutive seconds, and the figure is computed
+//! ten times with one block left out (the grouped jackknife). How much it moves says how much it hangs on when things
+//! happened; a p99 that rests on a single pause moves very much, and nothing is concluded from it. The same block is
+//! left out of both runs, so what the plan itself does over time (a ramp) cancels out. Ten values leave nine degrees of
+//! freedom, hence Student's 2.262 in place of 1.96. The series has quantiles of each second, not its histogram, so the
+//! blocks are sketched: between the quantiles as straight lines of the logarithm, below the median as its mirror image.
+//! The sketch serves for the spread only; the ratio itself comes from the histograms.
 //!
 //! Simulated: of 400 pairs of equal runs (30 s, 100 requests a second) a latency was called different in 1 to 2 % where
 //! requests were independent, and in 6 to 8 % where whole seconds wandered together, by 10 % and for some seconds; with
-//! 120 s in 6 %. Order statistics alone are wrong there in more than a third. Of seven figures, one or another is off by
-//! chance more often than each is.
+//! 120 s in 6 %. Order statistics alone are wrong there in more than a third. Of seven figures, one or another is off
+//! by chance more often than each is.
 //!
-//! What it does not say: two runs differ for reasons outside of both, too (other load on the machine, warm caches, memory
-//! layout). An interval says what these two runs can show, not what the next pair will; runs in turn, several of each, say
-//! more.
+//! What it does not say: two runs differ for reasons outside of both, too (other load on the machine, warm caches,
+//! memory layout). An interval says what these two runs can show, not what the next pair will; runs in turn, several of
+//! each, say more.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
