@@ -64,6 +64,11 @@ pub fn url(text: &str) -> Result<Url, UrlError> {
         // Not shown: it may be a password.
         return Err(UrlError::UserInfo);
     }
+    if !text.bytes().all(|b| b.is_ascii_graphic()) {
+        return Err(wrong(
+            "what is not ASCII, and spaces, must be percent-encoded, and names of hosts written in ASCII",
+        ));
+    }
     let uri: Uri = text.parse().map_err(|e: http::uri::InvalidUri| wrong(&e.to_string()))?;
     let authority = uri.authority().ok_or_else(|| wrong("it has no host"))?;
     let host = host(authority.host()).ok_or_else(|| wrong("its host is neither a name nor an address"))?;
@@ -142,7 +147,8 @@ mod tests {
         check("http://[fe80::1%25eth0]/", "is no URL");
         check("http://[nonsense]/", "neither a name nor an address");
         check("http://a b/", "is no URL");
-        check("http://ü/", "is no URL");
+        check("http://ü/", "must be percent-encoded");
+        check("http://a/ü", "must be percent-encoded");
         check("http://a!b/", "neither a name nor an address");
         check("http://a/b#c", "after #");
         check(&format!("http://a/{}", "x".repeat(9000)), "longer than 8192");

@@ -62,6 +62,8 @@ struct Reader<'a> {
     headers: Vec<(String, Template)>,
     protocol: Protocol,
     names: HashSet<String>,
+    /// The path of the URL.
+    path: &'a str,
     /// Path and headers of the first WebSocket step: a connection has one handshake.
     handshake: Option<(String, Vec<(String, String)>)>,
 }
@@ -80,7 +82,11 @@ pub fn header(name: &str, value: &str) -> Result<(String, Template), String> {
     }
     let value = Template::parse(value).map_err(|error| format!("{name}: {error}"))?;
     let fits = value.literals().all(|text| HeaderValue::from_str(text).is_ok());
-    if fits { Ok((name.to_owned(), value)) } else { Err(format!("{name}: no header can have control characters")) }
+    if fits {
+        Ok((name.to_owned(), value))
+    } else {
+        Err(format!("{name}: only visible ASCII characters and spaces can stand in a header"))
+    }
 }
 
 /// Reads the scenarios, or makes one of the command line's request or of the URL.
@@ -101,7 +107,10 @@ pub(super) fn read(fields: &Fields<'_>, options: &Options, url: &Url, columns: &
         (None, None) => None,
     };
     let protocol = protocol(options.protocol, url.protocol, said)?;
-    let mut reader = Reader { columns, headers, protocol, names: HashSet::new(), handshake: None };
+    if scenarios.is_some() && protocol != Protocol::WebSocket && url.path != "/" {
+        return Err(of("target", "its path means nothing beside scenarios, whose steps have their own: leave it out"));
+    }
+    let mut reader = Reader { columns, headers, protocol, names: HashSet::new(), path: &url.path, handshake: None };
     let scenarios = match (scenarios, &options.action) {
         (Some(list), _) => reader.scenarios(&list)?,
         (None, Some(action)) => vec![reader.only(action.clone())?],
@@ -218,7 +227,7 @@ impl Reader<'_> {
         let mut action = match kind {
             Kind::Http => Action::Http(http(&field, scope)?),
             Kind::Grpc => Action::Grpc(grpc(&field, scope)?),
-            Kind::WebSocket => Action::Message(message(&field, scope)?),
+            Kind::WebSocket => Action::Message(message(&field, scope, self.path)?),
         };
         self.add_headers(&mut action).map_err(|message| field.error(message))?;
         let name = match fields.get("name") {
@@ -370,7 +379,7 @@ fn grpc_path(text: &str) -> Result<String, &'static str> {
     }
 }
 
-fn message(field: &Field<'_>, scope: &Scope<'_>) -> Result<MessageAction, ScriptError> {
+fn message(field: &Field<'_>, scope: &Scope<'_>, url_path: &str) -> Result<MessageAction, ScriptError> {
     let fields = field.fields(&["path", "headers", "text", "answers"])?;
     let constant = |field: &Field<'_>, template: &Template| match template.is_constant() {
         true => Ok(template.literals().collect::<String>()),
@@ -384,7 +393,7 @@ fn message(field: &Field<'_>, scope: &Scope<'_>) -> Result<MessageAction, Script
             }
             path
         }
-        None => "/".to_owned(),
+        None => url_path.to_owned(),
     };
     let mut headers = Vec::new();
     if let Some(place) = fields.get("headers") {

@@ -117,10 +117,10 @@ fn grpc_and_websocket_have_steps_of_their_own() {
     assert_eq!(rendered(&action.message, &[("iteration", "7")]), r#"{"id":"7"}"#);
     assert_eq!(grpc.scenarios[0].steps[0].expect.status, [0]);
     let text =
-        "target: wss://a\nheaders: {x: y}\nscenarios:\n- steps:\n  - websocket: {text: 'a${uuid}', answers: 0}\n";
+        "target: wss://a/chat\nheaders: {x: y}\nscenarios:\n- steps:\n  - websocket: {text: 'a${uuid}', answers: 0}\n";
     let socket = plan(text).unwrap();
     let Action::Message(action) = &socket.scenarios[0].steps[0].action else { panic!() };
-    assert_eq!((socket.protocol, action.path.as_str(), action.answers), (Protocol::WebSocket, "/", 0));
+    assert_eq!((socket.protocol, action.path.as_str(), action.answers), (Protocol::WebSocket, "/chat", 0));
     assert_eq!(action.headers, [("x".to_owned(), "y".to_owned())]);
 }
 
@@ -163,6 +163,10 @@ fn mistakes_have_a_field_and_a_line() {
     check("target: http://a\nfail_if: p99", "line 2: fail_if: \"p99\" compares nothing");
     check("target: http://a\nfail_if:\n- p99>1s\n- step(x).p99>1s", "line 4: fail_if[1]: there is no step \"x\"");
     check("target: http://a\nclosed: true\nfail_if: [late>1%]", "line 3: fail_if[0]: late>1% is not known");
+    check(
+        "target: http://a/b\nscenarios:\n- steps: [http: {path: /}]",
+        "target: its path means nothing beside scenarios",
+    );
     check("target: http://a\ndata: {file: x.csv}", "line 2: data.file: the file was not read");
     check("target: http://a\ndata: {order: random}", "line 2: data: file is missing");
 }
@@ -177,7 +181,7 @@ fn mistakes_in_headers_are_found() {
     check("Host: x", "line 3: headers.Host: host cannot be set, since purlin writes it: say it as host");
     check("content-length: '5'", "line 3: headers.content-length: content-length cannot be set");
     check("Sec-WebSocket-Key: x", "line 3: headers.Sec-WebSocket-Key: sec-websocket-key cannot be set");
-    check("x: \"a\\r\\nb\"", "line 3: headers.x: x: no header can have control characters");
+    check("x: \"a\\r\\nb\"", "line 3: headers.x: x: only visible ASCII");
     check("x: 5", "line 3: headers.x: text is needed, but YAML reads this otherwise");
     check("x: $5", "line 3: headers.x: x: a $ must be followed");
     check("x: ${token}", "line 3: headers.x: nothing gives the variable token a value");
@@ -294,7 +298,7 @@ fn the_command_line_is_checked_too() {
         answers: 1,
     };
     check(Options { action: Some(Action::Message(message)), ..none() }, "request: nothing gives the variable id");
-    assert!(header("a", "b\nc").unwrap_err().contains("control characters"));
+    assert!(header("a", "b\nc").unwrap_err().contains("only visible ASCII"));
 }
 
 #[test]
@@ -323,6 +327,29 @@ fn there_are_limits() {
     assert!(plan(&format!("target: http://a\nscenarios:\n{scenarios}")).unwrap_err().contains("101 items"));
     let long = "stages:\n- {duration: 100h, rate: 1}\n- {duration: 100h, rate: 1}\n";
     assert!(plan(&format!("target: http://a\n{long}")).unwrap_err().starts_with("stages: together they are longer"));
+}
+
+proptest::proptest! {
+    #![proptest_config(proptest::test_runner::Config::with_cases(256))]
+    #[test]
+    fn a_damaged_script_is_judged_without_a_panic(
+        line in 0..60_usize,
+        column in 0..40_usize,
+        put in "[a-z0-9${}:,'\\[\\]&*<.!% -]{0,6}",
+        cut in 0..8_usize,
+    ) {
+        let mut lines: Vec<String> = include_str!("../../../../../examples/load/shop.yaml").lines().map(str::to_owned).collect();
+        let at = line % lines.len();
+        let kept: String = lines[at].chars().take(column).collect();
+        let rest: String = lines[at].chars().skip(column + cut).collect();
+        lines[at] = format!("{kept}{put}{rest}");
+        if let Ok(script) = Script::parse(&lines.join("\n")) {
+            let data = Some(b"user,item\na,b\n".to_vec());
+            if let Ok(plan) = script.plan(Options::default(), Inputs { data, ..inputs() }) {
+                proptest::prop_assert!(!plan.scenarios.is_empty() && plan.pace.duration() > Duration::ZERO);
+            }
+        }
+    }
 }
 
 #[test]
