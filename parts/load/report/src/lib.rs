@@ -7,6 +7,7 @@
 mod facts;
 pub mod format;
 mod term;
+pub mod text;
 
 #[cfg(test)]
 mod sample;
