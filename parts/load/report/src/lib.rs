@@ -6,6 +6,7 @@
 
 mod facts;
 pub mod format;
+pub mod live;
 mod term;
 pub mod text;
 
