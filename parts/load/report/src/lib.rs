@@ -4,6 +4,7 @@
 //! [`live`]; [`chart`] has scales, from which [`html`] draws. Nothing here does I/O, reads a clock or asks the
 //! environment, and nothing that a user or a target wrote reaches a terminal or a page as it is.
 
+mod chart;
 mod facts;
 pub mod format;
 pub mod live;
