@@ -7,6 +7,7 @@
 mod chart;
 mod facts;
 pub mod format;
+pub mod html;
 pub mod live;
 mod term;
 pub mod text;
