@@ -240,7 +240,7 @@ impl Run {
             throughput: summary.throughput(),
             error_share: summary.error_share(),
             succeeded: total.succeeded as f64,
-            failed: (total.failed() + summary.tally.not_sent) as f64,
+            failed: total.failed().saturating_add(summary.tally.not_sent) as f64,
             latency: total.latency,
             rests: rests(&blocks),
         }

@@ -88,8 +88,8 @@ impl Summary {
     /// The share of requests, 0 to 1, that failed; those that were never sent count as failed.
     pub fn error_share(&self) -> f64 {
         let total = self.total();
-        let asked = total.sent + self.tally.not_sent;
-        if asked == 0 { 0.0 } else { (total.failed() + self.tally.not_sent) as f64 / asked as f64 }
+        let asked = total.sent.saturating_add(self.tally.not_sent);
+        if asked == 0 { 0.0 } else { total.failed().saturating_add(self.tally.not_sent) as f64 / asked as f64 }
     }
 
     /// Where the generator itself limits or blurs the figures: sentences, worst first. Empty when it does not.
@@ -111,7 +111,7 @@ impl Summary {
                 self.generator.busiest_worker * 100.0
             ));
         }
-        let busy = share(self.tally.late_busy + self.tally.not_sent);
+        let busy = share(self.tally.late_busy.saturating_add(self.tally.not_sent));
         if busy > 0.001 {
             said.push(format!(
                 "{:.1} % of the iterations waited for a free connection: the target is slower than the rate asks, or needs more connections (--connections)",

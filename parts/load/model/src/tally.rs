@@ -151,23 +151,23 @@ impl Tally {
 
     /// Iterations that began late.
     pub fn late(&self) -> u64 {
-        self.late_busy + self.late_self
+        self.late_busy.saturating_add(self.late_self)
     }
 
     /// Adds the counts of `other`, which counts the same steps.
     pub fn merge(&mut self, other: &Tally) {
-        self.offered += other.offered;
-        self.on_time += other.on_time;
-        self.late_busy += other.late_busy;
-        self.late_self += other.late_self;
-        self.not_sent += other.not_sent;
+        self.offered = self.offered.saturating_add(other.offered);
+        self.on_time = self.on_time.saturating_add(other.on_time);
+        self.late_busy = self.late_busy.saturating_add(other.late_busy);
+        self.late_self = self.late_self.saturating_add(other.late_self);
+        self.not_sent = self.not_sent.saturating_add(other.not_sent);
         self.delay.merge(&other.delay);
         if self.steps.len() < other.steps.len() {
             self.steps.resize_with(other.steps.len(), StepTally::default);
         }
         self.steps.iter_mut().zip(&other.steps).for_each(|(step, other)| step.merge(other));
-        self.bytes_sent += other.bytes_sent;
-        self.bytes_received += other.bytes_received;
+        self.bytes_sent = self.bytes_sent.saturating_add(other.bytes_sent);
+        self.bytes_received = self.bytes_received.saturating_add(other.bytes_received);
         self.connect.merge(&other.connect);
         add(&mut self.connect_errors, &other.connect_errors);
         self.exemplars.extend(other.exemplars.iter().cloned());
@@ -207,13 +207,13 @@ impl StepTally {
 
     /// Requests that did not succeed.
     pub fn failed(&self) -> u64 {
-        self.errors.values().sum()
+        self.errors.values().fold(0, |sum, count| sum.saturating_add(*count))
     }
 
     /// Adds the counts of `other`.
     pub fn merge(&mut self, other: &StepTally) {
-        self.sent += other.sent;
-        self.succeeded += other.succeeded;
+        self.sent = self.sent.saturating_add(other.sent);
+        self.succeeded = self.succeeded.saturating_add(other.succeeded);
         add(&mut self.status, &other.status);
         add(&mut self.errors, &other.errors);
         self.latency.merge(&other.latency);
@@ -223,7 +223,8 @@ impl StepTally {
 
 fn add<K: Ord + Copy>(counts: &mut BTreeMap<K, u64>, other: &BTreeMap<K, u64>) {
     for (key, count) in other {
-        *counts.entry(*key).or_default() += count;
+        let sum = counts.entry(*key).or_default();
+        *sum = sum.saturating_add(*count);
     }
 }
 
@@ -283,6 +284,17 @@ mod tests {
         (0..30).for_each(|n| tally.offer(exemplar(n * 7 % 30)));
         let kept: Vec<u64> = tally.exemplars.iter().map(|e| e.latency.as_secs()).collect();
         assert_eq!(kept, [29, 28, 27, 26, 25, 24, 23, 22, 21, 20]);
+    }
+
+    #[test]
+    fn counts_of_a_hostile_file_do_not_overflow() {
+        let step =
+            StepTally { sent: u64::MAX, errors: BTreeMap::from([(ErrorKind::Tls, u64::MAX)]), ..Default::default() };
+        let tally = Tally { offered: u64::MAX, steps: vec![step.clone(), step], ..Tally::default() };
+        let mut twice = tally.clone();
+        twice.merge(&tally);
+        let total = twice.total();
+        assert_eq!((twice.offered, total.sent, total.failed()), (u64::MAX, u64::MAX, u64::MAX));
     }
 
     fn exemplar(seconds: u64) -> Exemplar {

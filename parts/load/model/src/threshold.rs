@@ -244,7 +244,9 @@ impl Figure {
             Figure::Time(times, statistic) => times.measure(*statistic, summary),
             Figure::Errors(None, counted) => {
                 let total = summary.total();
-                counted.measure(total.failed() + tally.not_sent, total.sent + tally.not_sent, "requests failed")
+                let (failed, all) = (total.failed(), total.sent);
+                let not_sent = tally.not_sent;
+                counted.measure(failed.saturating_add(not_sent), all.saturating_add(not_sent), "requests failed")
             }
             Figure::Errors(Some(name), counted) => {
                 let step = step_at(&summary.plan, name).and_then(|at| tally.steps.get(at));
