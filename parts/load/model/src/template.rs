@@ -6,6 +6,7 @@
 //! request line at all (no line ends, no spaces) is judged by the protocol's codec when the request is made.
 
 use std::borrow::Cow;
+use std::fmt;
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
@@ -134,6 +135,18 @@ impl Template {
     }
 }
 
+/// As it is written, so that parsing it gives the same template.
+impl fmt::Display for Template {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|piece| match piece {
+            Piece::Text(text) => f.write_str(&text.replace('$', "$$")),
+            Piece::Variable(name) => write!(f, "${{{name}}}"),
+            Piece::Escaped(name, Escape::Url) => write!(f, "${{{name}|url}}"),
+            Piece::Escaped(name, Escape::Json) => write!(f, "${{{name}|json}}"),
+        })
+    }
+}
+
 fn variable(inner: &str, otherwise: Option<Escape>) -> Result<Piece, TemplateError> {
     let (name, escape) = match inner.split_once('|') {
         None => (inner, otherwise),
@@ -173,7 +186,9 @@ mod tests {
     fn values_stand_where_their_names_stood() {
         let values = [("id", "7"), ("q", "a b/ü&\"\n"), ("_x1", "$${id}"), ("none", "")];
         let check = |text: &str, expected: &str| {
-            assert_eq!(render(&Template::parse(text).unwrap(), &values).unwrap(), expected, "{text}");
+            let template = Template::parse(text).unwrap();
+            assert_eq!(render(&template, &values).unwrap(), expected, "{text}");
+            assert_eq!(template.to_string(), text);
         };
         check("", "");
         check("/plain?a=1", "/plain?a=1");

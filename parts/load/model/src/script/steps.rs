@@ -491,14 +491,7 @@ fn templates(action: &Action) -> Box<dyn Iterator<Item = &Template> + '_> {
 /// What a step is called that has no name.
 fn default_name(action: &Action, number: usize) -> String {
     match action {
-        Action::Http(http) => {
-            let piece = |piece: &crate::plan::Piece| match piece {
-                crate::plan::Piece::Text(text) => text.clone(),
-                crate::plan::Piece::Variable(name) | crate::plan::Piece::Escaped(name, _) => format!("${{{name}}}"),
-            };
-            let path: String = http.path.0.iter().map(piece).collect();
-            format!("{} {path}", http.method).chars().take(100).collect()
-        }
+        Action::Http(http) => format!("{} {}", http.method, http.path).chars().take(100).collect(),
         Action::Grpc(grpc) => grpc.path.trim_start_matches('/').to_owned(),
         Action::Message(_) => format!("message {number}"),
     }

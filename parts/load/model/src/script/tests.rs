@@ -101,7 +101,7 @@ scenarios:
     assert_eq!(headers, expected.map(|(name, value)| (name, value.to_owned())));
     let body = rendered(http(scenario, 0).body.as_ref().unwrap(), &[("random", "\"")]);
     assert_eq!(body, r#"{"user":"u-\"","n":1,"deep":[true,null,1.5]}"#);
-    assert_eq!(scenario.steps[1].name, "DELETE /x/${token}");
+    assert_eq!(scenario.steps[1].name, "DELETE /x/${token|url}");
     assert_eq!(rendered(&http(scenario, 1).path, &[("token", "a b")]), "/x/a%20b");
     assert_eq!(rendered(http(scenario, 1).body.as_ref().unwrap(), &[("place", "p")]), "a=p&$");
 }

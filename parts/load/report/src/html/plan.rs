@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use purlin_load_model::plan::{Action, Expect, Order, Pace, Piece, Plan, Scenario, Step, Template};
+use purlin_load_model::plan::{Action, Expect, Order, Pace, Plan, Scenario, Step, Template};
 use purlin_load_model::summary::Summary;
 
 use crate::facts;
@@ -97,9 +97,9 @@ fn requests(page: &mut Html, scenario: &Scenario, left: &mut usize) {
 /// What is requested, in a line.
 fn line(action: &Action) -> String {
     match action {
-        Action::Http(http) => format!("{} {}", http.method, template(&http.path)),
+        Action::Http(http) => format!("{} {}", http.method, shown(&http.path.to_string())),
         Action::Grpc(grpc) => grpc.path.clone(),
-        Action::Message(message) => format!("{} {}", message.path, template(&message.text)),
+        Action::Message(message) => format!("{} {}", message.path, shown(&message.text.to_string())),
     }
 }
 
@@ -140,21 +140,8 @@ fn expected(expect: &Expect) -> Option<String> {
     }
 }
 
-/// As it is written, variables in double braces.
-fn template(template: &Template) -> String {
-    let piece = |piece: &Piece| match piece {
-        Piece::Text(text) => text.clone(),
-        Piece::Variable(name) => format!("{{{{{name}}}}}"),
-    };
-    shown(&template.0.iter().map(piece).collect::<String>())
-}
-
 fn length(template: &Template) -> usize {
-    let length = |piece: &Piece| match piece {
-        Piece::Text(text) => text.chars().count(),
-        Piece::Variable(name) => name.chars().count() + 4,
-    };
-    template.0.iter().map(length).sum()
+    template.to_string().chars().count()
 }
 
 /// The beginning of what may be very long.
