@@ -83,7 +83,7 @@ pub(crate) fn make(worker: &Worker, connections: u32) -> Vec<Client> {
             let links: Vec<Rc<Link>> = (0..connections).map(|_| Rc::default()).collect();
             // Dealt out in turn, so that streams are spread over the connections.
             let streams = (0..worker.plan.streams).flat_map(|_| &links);
-            streams.map(|link| Client::Http2(Http2::new(link.clone()))).collect()
+            streams.map(|link| Client::Http2(Http2::new(link))).collect()
         }
         Protocol::WebSocket => {
             let Some(handshake) = worker.prepared.handshake() else { return Vec::new() };

@@ -1,10 +1,11 @@
 //! Connections that speak HTTP/2, shared by as many senders as they carry streams.
 //!
-//! A sender opens a stream in its [`Link`] and sleeps; the link's driver, one task a connection, writes what all senders
-//! left in the output, reads answers and wakes the senders whose streams have ended. When the connection ends, its
-//! driver fails what is open, and the next sender opens another one. gRPC is HTTP/2 whose status stands in trailers.
+//! A sender opens a stream in its [`Link`]'s connection and sleeps; the connection's driver, one task, writes what all
+//! senders left in the output, reads answers and wakes the senders whose streams have ended. When a connection takes no
+//! more streams, those that are open end there and the next sender opens another one. gRPC is HTTP/2 whose status stands
+//! in trailers.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::pin::Pin;
@@ -30,37 +31,60 @@ use crate::worker::Worker;
 /// How much of an answer that is looked at is kept.
 const MAX_KEPT: usize = 1 << 20;
 
-/// A connection, open or not.
+/// What a few senders share: a connection, and the next one once that takes no more streams.
 #[derive(Default)]
 pub(crate) struct Link {
-    state: RefCell<State>,
+    current: RefCell<Option<Rc<Conn>>>,
     /// Held by the sender that opens it.
     opening: Mutex<()>,
+    senders: Cell<usize>,
 }
 
-#[derive(Default)]
+/// A connection.
+struct Conn {
+    state: RefCell<State>,
+    task: Cell<Option<AbortHandle>>,
+}
+
 struct State {
-    /// The connection, while it is open.
+    /// None once it has ended.
     codec: Option<Connection>,
-    /// What is known of open streams, by their slot.
-    exchanges: Vec<Option<Exchange>>,
+    /// What its senders have asked for last, by their place.
+    exchanges: Vec<Exchange>,
+    /// The places of open streams, by the codec's slot. A slot is used again as soon as its stream has ended, which may
+    /// be before its sender has looked.
+    places: Vec<usize>,
     /// Wakes the driver.
     driver: Option<Waker>,
-    task: Option<AbortHandle>,
     /// Senders that wait until the server allows one more stream.
     crowded: VecDeque<Waker>,
 }
 
 /// A stream as its sender sees it.
+#[derive(Default)]
 struct Exchange {
+    stream: Option<StreamId>,
     waker: Option<Waker>,
     keeps: Keeps,
     answer: Answer,
-    ended: Option<Result<(), ErrorKind>>,
+    ended: Option<Ended>,
 }
 
+/// How a stream ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Ended {
+    /// With a whole answer.
+    Answered,
+    /// The server has done nothing for it: another connection may.
+    Refused,
+    Failed(ErrorKind),
+}
+
+/// On how many connections a request is tried when servers refuse it.
+const TRIES: usize = 3;
+
 /// What of an answer is looked at.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Keeps {
     /// Its header fields.
     pub head: bool,
@@ -80,6 +104,7 @@ struct Answer {
 /// A sender's place on a link.
 pub(crate) struct Http2 {
     link: Rc<Link>,
+    place: usize,
     deadline: Deadline,
     answer: Answer,
 }
@@ -97,13 +122,15 @@ pub(crate) struct Request {
 
 impl Http2 {
     /// A place on `link`.
-    pub(crate) fn new(link: Rc<Link>) -> Http2 {
-        Http2 { link, deadline: Deadline::new(), answer: Answer::default() }
+    pub(crate) fn new(link: &Rc<Link>) -> Http2 {
+        let place = link.senders.get();
+        link.senders.set(place + 1);
+        Http2 { link: link.clone(), place, deadline: Deadline::new(), answer: Answer::default() }
     }
 
     /// Opens the connection, where it is not open.
     pub(crate) async fn open(&self, worker: &Rc<Worker>) -> Result<(), ErrorKind> {
-        self.link.ensure(worker).await
+        self.link.ensure(worker).await.map(drop)
     }
 
     /// Sends `request` and reads the answer to its end; returns the status.
@@ -114,26 +141,35 @@ impl Http2 {
         keeps: Keeps,
         deadline: Instant,
     ) -> Result<u16, ErrorKind> {
-        let connected = timeout_at(deadline.into(), self.link.ensure(worker));
-        connected.await.unwrap_or(Err(ErrorKind::Timeout))?;
-        let (link, limit) = (self.link.clone(), &mut self.deadline);
-        let mut stream = None;
-        let ended = poll_fn(|cx| {
-            let polled = link.state.borrow_mut().advance(&mut stream, request, keeps, cx);
-            match polled {
-                Poll::Ready(ended) => Poll::Ready(ended),
-                Poll::Pending => limit.poll(deadline, cx).map(|()| Err(ErrorKind::Timeout)),
+        for _ in 0..TRIES {
+            let connected = timeout_at(deadline.into(), self.link.ensure(worker));
+            let conn = connected.await.unwrap_or(Err(ErrorKind::Timeout))?;
+            let (place, limit) = (self.place, &mut self.deadline);
+            conn.state.borrow_mut().begin(place, keeps);
+            let ended = poll_fn(|cx| {
+                let polled = conn.state.borrow_mut().advance(place, request, cx);
+                match polled {
+                    Poll::Ready(ended) => Poll::Ready(ended),
+                    Poll::Pending => limit.poll(deadline, cx).map(|()| Ended::Failed(ErrorKind::Timeout)),
+                }
+            })
+            .await;
+            self.answer = conn.state.borrow_mut().close(place);
+            match ended {
+                Ended::Answered => return self.status(request.grpc),
+                Ended::Failed(error) => return Err(error),
+                Ended::Refused => {}
             }
-        })
-        .await;
-        let answer = link.state.borrow_mut().close(stream);
-        self.answer = answer.unwrap_or_default();
-        ended?;
-        match (request.grpc, self.answer.status, self.answer.grpc_status) {
+        }
+        Err(ErrorKind::Closed)
+    }
+
+    fn status(&self, grpc: bool) -> Result<u16, ErrorKind> {
+        match (grpc, self.answer.status, self.answer.grpc_status) {
             (false, status, _) => Ok(status),
             (true, _, Some(status)) => Ok(status),
-            // An intermediary has answered in the server's stead.
             (true, 200, None) => Err(ErrorKind::Protocol),
+            // An intermediary has answered in the server's stead.
             (true, status, None) => Ok(grpc::status_of_http(status)),
         }
     }
@@ -150,78 +186,93 @@ impl Http2 {
 }
 
 impl Link {
-    async fn ensure(self: &Rc<Self>, worker: &Rc<Worker>) -> Result<(), ErrorKind> {
-        if self.is_open() {
-            return Ok(());
+    /// A connection that takes streams, if not now, then soon.
+    async fn ensure(&self, worker: &Rc<Worker>) -> Result<Rc<Conn>, ErrorKind> {
+        if let Some(conn) = self.usable() {
+            return Ok(conn);
         }
         let _opening = self.opening.lock().await;
-        if self.is_open() {
-            return Ok(());
+        if let Some(conn) = self.usable() {
+            return Ok(conn);
         }
         let socket = worker.connect().await?;
-        let driver = Driver { link: self.clone(), worker: worker.clone(), socket, left: Vec::new() };
-        let state = &mut *self.state.borrow_mut();
-        state.codec = Some(Connection::new(Settings::default()));
-        if let Some(earlier) = state.task.replace(spawn_local(driver.run()).abort_handle()) {
-            earlier.abort();
-        }
-        Ok(())
+        let conn = Rc::new(Conn { state: RefCell::new(State::new(self.senders.get())), task: Cell::new(None) });
+        let driver = Driver { conn: conn.clone(), worker: worker.clone(), socket, left: Vec::new() };
+        conn.task.set(Some(spawn_local(driver.run()).abort_handle()));
+        // Streams of the last one still end there.
+        *self.current.borrow_mut() = Some(conn.clone());
+        Ok(conn)
     }
 
-    /// Whether it can carry streams, if not now, then soon.
-    fn is_open(&self) -> bool {
-        self.state.borrow().codec.as_ref().is_some_and(|codec| !codec.is_closing())
+    fn usable(&self) -> Option<Rc<Conn>> {
+        let current = self.current.borrow();
+        current.as_ref().filter(|conn| conn.state.borrow().takes_streams()).cloned()
+    }
+}
+
+/// The driver of a link that nobody uses any more goes with it.
+impl Drop for Link {
+    fn drop(&mut self) {
+        if let Some(task) = self.current.get_mut().take().and_then(|conn| conn.task.take()) {
+            task.abort();
+        }
     }
 }
 
 impl State {
-    /// Opens the stream, once there is room for it, and looks whether it has ended.
-    fn advance(
-        &mut self,
-        stream: &mut Option<StreamId>,
-        request: &Request,
-        keeps: Keeps,
-        cx: &Context<'_>,
-    ) -> Poll<Result<(), ErrorKind>> {
-        let Some(open) = *stream else {
-            let Some(codec) = &mut self.codec else { return Poll::Ready(Err(ErrorKind::Closed)) };
-            let Some(opened) = codec.open(&request.head, request.body.clone()) else {
-                if codec.is_closing() {
-                    return Poll::Ready(Err(ErrorKind::Closed));
-                }
-                self.crowded.push_back(cx.waker().clone());
-                return Poll::Pending;
-            };
-            *stream = Some(opened);
-            if self.exchanges.len() <= opened.slot() {
-                self.exchanges.resize_with(opened.slot() + 1, || None);
-            }
-            let waker = Some(cx.waker().clone());
-            self.exchanges[opened.slot()] = Some(Exchange { waker, keeps, answer: Answer::default(), ended: None });
-            self.wake_driver();
-            return Poll::Pending;
-        };
-        match self.exchanges.get_mut(open.slot()).and_then(Option::as_mut) {
-            None => Poll::Ready(Err(ErrorKind::Closed)),
-            Some(exchange) => match exchange.ended {
-                Some(ended) => Poll::Ready(ended),
-                None => Poll::Pending,
-            },
+    fn new(senders: usize) -> State {
+        State {
+            codec: Some(Connection::new(Settings::default())),
+            exchanges: (0..senders).map(|_| Exchange::default()).collect(),
+            places: Vec::new(),
+            driver: None,
+            crowded: VecDeque::new(),
         }
     }
 
-    /// Forgets a stream; one that has not ended is reset.
-    fn close(&mut self, stream: Option<StreamId>) -> Option<Answer> {
-        let stream = stream?;
-        let exchange = self.exchanges.get_mut(stream.slot())?.take()?;
-        if exchange.ended.is_none()
-            && let Some(codec) = &mut self.codec
-        {
+    fn takes_streams(&self) -> bool {
+        self.codec.as_ref().is_some_and(|codec| !codec.is_closing())
+    }
+
+    fn begin(&mut self, place: usize, keeps: Keeps) {
+        self.exchanges[place] = Exchange { keeps, ..Exchange::default() };
+    }
+
+    /// Opens the stream, once there is room for it, and looks whether it has ended.
+    fn advance(&mut self, place: usize, request: &Request, cx: &Context<'_>) -> Poll<Ended> {
+        let exchange = &mut self.exchanges[place];
+        if let Some(ended) = exchange.ended {
+            return Poll::Ready(ended);
+        }
+        exchange.waker = Some(cx.waker().clone());
+        if exchange.stream.is_some() {
+            return Poll::Pending;
+        }
+        let Some(codec) = &mut self.codec else { return Poll::Ready(Ended::Refused) };
+        match codec.open(&request.head, request.body.clone()) {
+            Some(stream) => {
+                exchange.stream = Some(stream);
+                if self.places.len() <= stream.slot() {
+                    self.places.resize(stream.slot() + 1, place);
+                }
+                self.places[stream.slot()] = place;
+                self.wake_driver();
+            }
+            None if codec.is_closing() => return Poll::Ready(Ended::Refused),
+            None => self.crowded.push_back(cx.waker().clone()),
+        }
+        Poll::Pending
+    }
+
+    /// Takes what has come; a stream that has not ended is reset.
+    fn close(&mut self, place: usize) -> Answer {
+        let exchange = std::mem::take(&mut self.exchanges[place]);
+        if let (Some(stream), None, Some(codec)) = (exchange.stream, exchange.ended, &mut self.codec) {
             codec.reset(stream, Code::CANCEL);
             self.wake_driver();
         }
         self.let_in();
-        Some(exchange.answer)
+        exchange.answer
     }
 
     fn wake_driver(&mut self) {
@@ -244,15 +295,15 @@ impl State {
     /// Ends the connection: what is open fails.
     fn fail(&mut self, error: ErrorKind) {
         self.codec = None;
-        for exchange in self.exchanges.iter_mut().flatten() {
-            exchange.end(Err(error));
+        for exchange in self.exchanges.iter_mut().filter(|exchange| exchange.stream.is_some()) {
+            exchange.end(Ended::Failed(error));
         }
         self.let_in();
     }
 }
 
 impl Exchange {
-    fn end(&mut self, ended: Result<(), ErrorKind>) {
+    fn end(&mut self, ended: Ended) {
         self.ended.get_or_insert(ended);
         if let Some(waker) = self.waker.take() {
             waker.wake();
@@ -273,14 +324,14 @@ impl Exchange {
         if self.keeps.body {
             self.answer.body.extend_from_slice(data);
             if self.answer.body.len() > MAX_KEPT {
-                self.end(Err(ErrorKind::Protocol));
+                self.end(Ended::Failed(ErrorKind::Protocol));
             }
         }
     }
 }
 
 /// Takes what came on a stream to its exchange.
-fn note(exchanges: &mut [Option<Exchange>], event: &Event<'_>) {
+fn note(exchanges: &mut [Exchange], places: &[usize], event: &Event<'_>) {
     let stream = match event {
         Event::Head { stream, .. }
         | Event::Data { stream, .. }
@@ -290,8 +341,11 @@ fn note(exchanges: &mut [Option<Exchange>], event: &Event<'_>) {
         // Streams that the server will not answer are reset one by one.
         Event::GoAway { .. } => return,
     };
-    // A stream that its sender has given up was reset; what was on its way is of no interest.
-    let Some(exchange) = exchanges.get_mut(stream.slot()).and_then(Option::as_mut) else { return };
+    let Some(exchange) = places.get(stream.slot()).and_then(|place| exchanges.get_mut(*place)) else { return };
+    if exchange.stream != Some(stream) {
+        // Its sender has given it up: what was on its way is of no interest.
+        return;
+    }
     match event {
         Event::Head { status, fields, .. } => {
             exchange.answer.status = *status;
@@ -299,18 +353,19 @@ fn note(exchanges: &mut [Option<Exchange>], event: &Event<'_>) {
         }
         Event::Data { data, .. } => exchange.data(data),
         Event::Trailers { fields, .. } => exchange.fields(fields),
-        Event::Reset { .. } => exchange.end(Err(ErrorKind::Closed)),
-        Event::Failed { .. } => exchange.end(Err(ErrorKind::Protocol)),
+        Event::Reset { code: Code::REFUSED_STREAM, .. } => exchange.end(Ended::Refused),
+        Event::Reset { .. } => exchange.end(Ended::Failed(ErrorKind::Closed)),
+        Event::Failed { .. } => exchange.end(Ended::Failed(ErrorKind::Protocol)),
         Event::GoAway { .. } => {}
     }
     if matches!(event, Event::Head { end: true, .. } | Event::Data { end: true, .. } | Event::Trailers { .. }) {
-        exchange.end(Ok(()));
+        exchange.end(Ended::Answered);
     }
 }
 
-/// Moves bytes between a socket and a link.
+/// Moves bytes between a socket and its connection.
 struct Driver {
-    link: Rc<Link>,
+    conn: Rc<Conn>,
     worker: Rc<Worker>,
     socket: Socket,
     /// The beginning of a frame whose rest has not come.
@@ -320,13 +375,13 @@ struct Driver {
 impl Driver {
     async fn run(mut self) {
         let error = poll_fn(|cx| self.poll(cx)).await;
-        self.link.state.borrow_mut().fail(error);
+        self.conn.state.borrow_mut().fail(error);
         self.worker.closed();
     }
 
     /// Ready when the connection has ended, with what its open streams fail with.
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<ErrorKind> {
-        let state = &mut *self.link.state.borrow_mut();
+        let state = &mut *self.conn.state.borrow_mut();
         state.driver = Some(cx.waker().clone());
         // Reading first: what was read may be answered by the same write.
         let read = read(&mut self.socket, &mut self.left, &self.worker, state, cx);
@@ -360,8 +415,8 @@ fn read(
         }
         let read = into.filled();
         worker.tally.borrow_mut().bytes_received += read.len() as u64;
-        let exchanges = &mut state.exchanges;
-        let mut on = |event: Event<'_>| note(exchanges, &event);
+        let (exchanges, places) = (&mut state.exchanges, &state.places);
+        let mut on = |event: Event<'_>| note(exchanges, places, &event);
         let fed = if left.is_empty() {
             codec.feed(read, &mut on).map(|taken| left.extend_from_slice(read.get(taken..).unwrap_or_default()))
         } else {
@@ -397,15 +452,4 @@ fn write(socket: &mut Socket, worker: &Worker, state: &mut State, cx: &mut Conte
         return Poll::Ready(Err(ErrorKind::Closed));
     }
     Poll::Pending
-}
-
-impl Drop for Http2 {
-    fn drop(&mut self) {
-        // The last one on a link takes its driver along.
-        if Rc::strong_count(&self.link) <= 2
-            && let Some(task) = self.link.state.borrow_mut().task.take()
-        {
-            task.abort();
-        }
-    }
 }
