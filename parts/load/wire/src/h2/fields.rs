@@ -248,16 +248,19 @@ mod tests {
     fn a_block_is_compared_only_while_the_table_is_the_same() {
         let mut decoder = Decoder::new(4096);
         let mut block = Block::new(Kind::Head);
-        let mut check = |source: &[u8], status, value: Option<&[u8]>| {
+        // Dates are entered by blocks of other kinds, and by this one.
+        let mut check = |other: &[u8], source: &[u8], status, value: &[u8]| {
+            decoder.decode(other, |_, _| ()).unwrap();
             block.read(&mut decoder, source, 1000).unwrap();
-            assert_eq!((block.status, block.fields.get("date")), (status, value), "{source:x?}");
+            assert_eq!((block.status, block.fields.get("date")), (status, Some(value)), "{source:x?}");
         };
-        check(&[0x88, 0x61, 1, b'1'], 200, Some(b"1"));
-        check(&[0x88, 0xbe], 200, Some(b"1"));
-        check(&[0x88, 0xbe], 200, Some(b"1"));
-        check(&[0x88, 0x61, 1, b'2'], 200, Some(b"2"));
-        check(&[0x88, 0xbe], 200, Some(b"2"));
-        check(&[0x8d, 0xbf], 404, Some(b"1"));
-        check(&[0x88, 0xbe], 200, Some(b"2"));
+        check(&[0x61, 1, b'1'], &[0x88, 0xbe], 200, b"1");
+        check(&[], &[0x88, 0xbe], 200, b"1");
+        check(&[0x61, 1, b'2'], &[0x88, 0xbe], 200, b"2");
+        check(&[], &[0x8d, 0xbf], 404, b"1");
+        check(&[], &[0x88, 0x61, 1, b'3'], 200, b"3");
+        check(&[], &[0x88, 0x61, 1, b'3'], 200, b"3");
+        check(&[], &[0x88, 0xc0], 200, b"2");
+        check(&[0x20, 0x3f, 0xe1, 0x1f, 0x61, 1, b'4'], &[0x88, 0xbe], 200, b"4");
     }
 }

@@ -104,6 +104,18 @@ fn the_table_obeys_its_size() {
 }
 
 #[test]
+fn memory_does_not_grow_with_what_goes_through_the_table() {
+    let mut decoder = Decoder::new(256);
+    decoder.decode(b"\x40\x01a\x01b", |_, _| ()).unwrap();
+    let before = decoder.table().memory();
+    for n in 0..10_000u32 {
+        let block = [b"\x40\x01a\x04", &n.to_be_bytes()[..], b"\x00\x01c\x01d\x61\x01e"].concat();
+        decoder.decode(&block, |_, _| ()).unwrap();
+    }
+    assert_eq!(decoder.table().memory(), before);
+}
+
+#[test]
 fn what_breaks_the_rules_is_refused() {
     let check = |block: &str, expected| {
         assert_eq!(fields(&mut Decoder::new(64), &bytes(block)), Err(expected), "{block}");

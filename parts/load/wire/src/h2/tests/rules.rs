@@ -138,6 +138,11 @@ fn floods_end_the_connection() {
     check("GOAWAY", &frame(GOAWAY, 0, 0, &[1; 8]), true);
     check("WINDOW_UPDATE", &frame(WINDOW_UPDATE, 0, 1, &[0, 0, 0, 1]), true);
     check("unknown frames", &frame(0x42, 0, 0, &[]), true);
+    // What comes late for a stream that was reset is none: there can be a whole window of it.
+    let late = frame(DATA, 0, 7, b"x").repeat(MAX_NOISE as usize + 10);
+    let mut connection = in_all_states();
+    assert_eq!(feed(&mut connection, &late).as_deref(), Ok(""));
+    assert_eq!(feed(&mut connection, &frame(PING, 0, 0, &[0; 8])).as_deref(), Ok(""));
     let endless = |piece: &[u8]| [vec![frame(HEADERS, 0, 1, OK)], vec![frame(CONTINUATION, 0, 1, piece); 65]].concat();
     for piece in [&[][..], &[0; 16]] {
         assert_eq!(feed(&mut in_all_states(), &endless(piece).concat()), Err(Code::ENHANCE_YOUR_CALM));
