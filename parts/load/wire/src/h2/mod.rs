@@ -10,7 +10,7 @@
 //!
 //! Invariants: no input makes it panic. A rule that the peer breaks ends the stream ([`Event::Failed`]) or the
 //! connection ([`ConnectionError`]) with the code that the RFC gives it. What input can make it keep is bounded: one
-//! header block, one table of 4 KiB, [`MAX_REPLIES`] answers that were not yet written; and so is what it can make it
+//! header block, one table of 4 KiB, about [`MAX_REPLIES`] answers that were not yet written. So is what it can make it
 //! do: [`MAX_NOISE`] frames in a row that bring no request further.
 
 mod control;
@@ -39,7 +39,8 @@ pub use self::streams::StreamId;
 
 /// How many frames in a row may bring no request further before the peer is taken for hostile.
 pub const MAX_NOISE: u32 = 10_000;
-/// How many frames that answer the peer's may wait to be written before it is taken for hostile.
+/// How many frames that answer the peer's may be added to the output, while what lay there before is not written, before
+/// it is taken for hostile.
 pub const MAX_REPLIES: u32 = 10_000;
 /// The `SETTINGS_HEADER_TABLE_SIZE` that a peer assumes unless told otherwise.
 const TABLE_SIZE: usize = 4096;
