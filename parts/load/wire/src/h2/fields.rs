@@ -116,12 +116,10 @@ impl Block {
         if name.first() == Some(&b':') {
             return self.add_pseudo(name, value);
         }
-        if name.is_empty()
-            || any(name, |byte| !(0x21..0x7f).contains(&byte) | byte.is_ascii_uppercase() | (byte == b':'))
-        {
+        if name.is_empty() || !name.iter().all(|&byte| NAME[usize::from(byte)]) {
             return Err(malformed("a field's name has characters that names cannot have"));
         }
-        if any(value, |byte| (byte == 0) | (byte == b'\r') | (byte == b'\n')) {
+        if memchr::memchr3(0, b'\r', b'\n', value).is_some() {
             return Err(malformed("a field's value has a line break or NUL"));
         }
         if let Some(b' ' | b'\t') = value.first() {
@@ -176,10 +174,16 @@ pub(super) fn malformed(reason: &'static str) -> StreamError {
     StreamError { code: Code::PROTOCOL_ERROR, reason }
 }
 
-/// Whether any byte is `bad`. It looks at all of them, many at a time, which texts this short are best served with.
-fn any(text: &[u8], bad: impl Fn(u8) -> bool) -> bool {
-    text.iter().fold(false, |any, &byte| any | bad(byte))
-}
+/// What names consist of: visible ASCII without upper case and colons.
+static NAME: [bool; 256] = {
+    let mut valid = [false; 256];
+    let mut byte = 0x21;
+    while byte < 0x7f {
+        valid[byte] = !(byte >= b'A' as usize && byte <= b'Z' as usize) && byte != b':' as usize;
+        byte += 1;
+    }
+    valid
+};
 
 #[cfg(test)]
 mod tests {
