@@ -8,6 +8,7 @@ use purlin_telemetry::log::LogFormat;
 use serde_json::json;
 
 use crate::data_dir;
+use crate::load::args::LoadArgs;
 use crate::parts::{AccessLogTarget, AddressPool};
 
 /// A cloud-native platform in one binary: a Kubernetes API, and a gateway that serves what you apply.
@@ -30,6 +31,8 @@ pub(crate) enum Command {
     Apply(ApplyArgs),
     /// Delete objects by name or by manifests
     Delete(DeleteArgs),
+    /// Load an HTTP, gRPC or WebSocket service, and tell what its answers took
+    Load(Box<LoadArgs>),
     /// Show the version
     Version(VersionArgs),
     /// Serve HTTP that tells what it was asked: something to route to

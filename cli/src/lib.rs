@@ -3,6 +3,7 @@
 //! ```text
 //! main -> args (clap) -> up | run -> host: lock, listeners, store + PKI, roles, admin listener -> ready -> drain
 //!                     -> get | apply | delete -> connect (kubeconfig) -> catalog (discovery) -> API
+//!                     -> load -> plan (scenario file, options) -> engine -> result
 //!                     -> version | demo-backend | completion
 //! ```
 //!
@@ -17,6 +18,7 @@ pub mod exit;
 mod failure;
 mod host;
 mod kubeconfig;
+mod load;
 mod output;
 mod parts;
 mod ready;
@@ -63,6 +65,7 @@ fn dispatch(command: Command, started: Instant, output: &mut Output) -> Result<(
         Command::Get(args) => client::block_on(client::get::run(&args, output)),
         Command::Apply(args) => client::block_on(client::apply::run(&args, output)),
         Command::Delete(args) => client::block_on(client::delete::run(&args, output)),
+        Command::Load(args) => load::run(*args, output),
         Command::Version(args) => Ok(output.data(&args.render())?),
         Command::DemoBackend(args) => demo_backend::run(&args, output),
         Command::Completion(args) => {

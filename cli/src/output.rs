@@ -25,6 +25,12 @@ impl Output {
         self.data.flush()
     }
 
+    /// Draws on the person's terminal: as it is, without an end of line.
+    pub fn raw_note(&mut self, text: &str) -> io::Result<()> {
+        self.notes.write_all(text.as_bytes())?;
+        self.notes.flush()
+    }
+
     /// Tells the person something.
     pub fn note(&mut self, text: &str) -> io::Result<()> {
         writeln!(self.notes, "{text}")?;

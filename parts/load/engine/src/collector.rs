@@ -180,6 +180,7 @@ impl Collector {
             series: self.series,
             generator: self.generator,
             missing: self.missing,
+            verdicts: Vec::new(),
         }
     }
 }

@@ -55,5 +55,6 @@ pub(crate) fn summary(lasted: Duration) -> Summary {
         series: Vec::new(),
         generator: Generator::default(),
         missing: Vec::new(),
+        verdicts: Vec::new(),
     }
 }

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::plan::Plan;
 use crate::tally::{StepTally, Tally};
+use crate::threshold::Verdict;
 
 /// The version of the form that [`Summary`] has as JSON. A higher one is refused in words.
 pub const FORMAT: u32 = 1;
@@ -31,6 +32,9 @@ pub struct Summary {
     pub generator: Generator,
     /// What is missing in these figures, in words: a process that was lost, a run that was interrupted.
     pub missing: Vec<String>,
+    /// What its thresholds said.
+    #[serde(default)]
+    pub verdicts: Vec<Verdict>,
 }
 
 /// One second of a run.

@@ -148,6 +148,7 @@ pub(crate) fn empty(steps: &[&str]) -> Summary {
         series: Vec::new(),
         generator: Generator { processes: 1, ..Generator::default() },
         missing: Vec::new(),
+        verdicts: Vec::new(),
     }
 }
 

@@ -1,0 +1,121 @@
+//! Carries a load test out: agents, signals, the live view, the result and where it goes.
+
+use std::convert::Infallible;
+
+use anyhow::Context as _;
+use purlin_load::{Error, Options};
+use purlin_load_model::summary::Summary;
+use purlin_load_model::tally::ErrorKind;
+use purlin_load_model::threshold;
+use purlin_load_report::text;
+
+use crate::exit;
+use crate::failure::Failure;
+use crate::load::args::{ResultFormat, RunArgs, SpreadArgs};
+use crate::load::live::{self, View};
+use crate::load::plan::{self, Task};
+use crate::load::saved;
+use crate::output::Output;
+use crate::signals::Signals;
+
+/// Runs the load that `args` ask for.
+pub(crate) fn run(args: RunArgs, output: &mut Output) -> Result<(), Failure> {
+    let task = plan::task(&args)?;
+    // Found before the load rather than after it.
+    for path in args.result.save.iter().chain(&args.result.html) {
+        saved::can_write(path)?;
+    }
+    let options = options(&args.spread)?;
+    let runtime = super::runtime()?;
+    let ran = runtime.block_on(carry_out(task, &args, options, output));
+    runtime.shutdown_background();
+    let mut summary = ran?;
+    summary.plan.hide_secrets();
+    tell(&summary, &args, output)
+}
+
+fn options(spread: &SpreadArgs) -> Result<Options, Failure> {
+    let own = std::env::current_exe().context("cannot find this program, to start it again")?;
+    let own = || vec![own.display().to_string(), "load".to_owned(), "agent".to_owned()];
+    let shell = |command: &String| vec!["sh".to_owned(), "-c".to_owned(), command.clone()];
+    let agents = match spread.processes {
+        0 | 1 => spread.agent.iter().map(shell).collect(),
+        processes => (0..processes).map(|_| own()).collect(),
+    };
+    Ok(Options { agents, allowed: spread.i_may_load_this_target.clone(), ..Options::default() })
+}
+
+async fn carry_out(task: Task, args: &RunArgs, options: Options, output: &mut Output) -> Result<Summary, Failure> {
+    let mut signals = Signals::listen().context("cannot listen for signals")?;
+    let Task { plan, thresholds } = task;
+    let mut view = View::new(&plan, args.result.quiet);
+    let (stop, abort) = (options.stop.clone(), options.abort.clone());
+    let stopping = async {
+        signals.next().await;
+        stop.cancel();
+        signals.next().await;
+        abort.cancel();
+        signals.unless_repeated(std::future::pending()).await;
+        std::future::pending::<Infallible>().await
+    };
+    let mut shown = |progress: &purlin_load::Progress| view.show(progress, output);
+    let ran = tokio::select! {
+        ran = purlin_load::run(plan, &options, &mut shown) => ran,
+        never = stopping => match never {},
+    };
+    view.clear(output);
+    let mut summary = ran.map_err(failure)?;
+    summary.verdicts = threshold::judge(&thresholds, &summary);
+    Ok(summary)
+}
+
+/// Says what came of it, and fails when a threshold does, or when nothing was reached.
+fn tell(summary: &Summary, args: &RunArgs, output: &mut Output) -> Result<(), Failure> {
+    // The result is told first: a disk that is full must not lose it.
+    let told = match args.result.output {
+        ResultFormat::Json => serde_json::to_string(summary).context("cannot write the result as JSON")?,
+        ResultFormat::Text => text::render(summary, live::style()).trim_end().to_owned(),
+    };
+    output.data(&told).context("cannot write to standard output")?;
+    if let Some(path) = &args.result.save {
+        saved::save(summary, path)?;
+    }
+    if let Some(path) = &args.result.html {
+        saved::write_page(summary, path)?;
+    }
+    judge(summary)
+}
+
+fn judge(summary: &Summary) -> Result<(), Failure> {
+    let failed: Vec<String> = summary
+        .verdicts
+        .iter()
+        .filter(|verdict| !verdict.passed)
+        .map(|verdict| format!("{} ({})", verdict.threshold, verdict.measured))
+        .collect();
+    if !failed.is_empty() {
+        return Err(Failure::new(
+            exit::FAILED,
+            anyhow::anyhow!("the result is as it must not be: {}", failed.join("; ")),
+        ));
+    }
+    let total = summary.total();
+    let unreached = |kind: &ErrorKind| {
+        matches!(kind, ErrorKind::Resolve | ErrorKind::Connect | ErrorKind::Tls | ErrorKind::Descriptors)
+    };
+    if total.sent > 0 && total.errors.keys().all(unreached) && total.failed() == total.sent {
+        let target = &summary.plan.target;
+        let what = anyhow::anyhow!("no request reached {}:{}", target.host, target.port);
+        return Err(Failure::new(exit::UNREACHABLE, what).hint("is it running, and is it the right address?"));
+    }
+    Ok(())
+}
+
+/// Errors of the engine with the exit codes of the command line.
+fn failure(error: Error) -> Failure {
+    match &error {
+        Error::Resolve { .. } => Failure::new(exit::UNREACHABLE, error),
+        Error::Foreign { .. } | Error::ServerName(_) | Error::Request { .. } => Failure::new(exit::USAGE, error),
+        _ => Failure::new(exit::FAILED, error),
+    }
+}
