@@ -65,6 +65,7 @@ fn help_is_readable() {
       get           Show objects
       apply         Create or change objects as manifests say (server-side apply)
       delete        Delete objects by name or by manifests
+      load          Load an HTTP, gRPC or WebSocket service, and tell what its answers took
       version       Show the version
       demo-backend  Serve HTTP that tells what it was asked: something to route to
       completion    Write a completion script for a shell
@@ -181,6 +182,7 @@ fn wrong_uses_name_the_way_out() {
       get           Show objects
       apply         Create or change objects as manifests say (server-side apply)
       delete        Delete objects by name or by manifests
+      load          Load an HTTP, gRPC or WebSocket service, and tell what its answers took
       version       Show the version
       demo-backend  Serve HTTP that tells what it was asked: something to route to
       completion    Write a completion script for a shell
