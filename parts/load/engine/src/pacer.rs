@@ -11,12 +11,14 @@ use std::future::poll_fn;
 use std::io;
 use std::iter::Peekable;
 use std::task::{Context, Poll, Waker};
-use std::time::Instant;
-
-use purlin_load_model::arrivals::Arrivals;
-use purlin_load_model::tally::LATE;
+use std::time::{Duration, Instant};
 
 use crate::timer::Timer;
+use purlin_load_model::arrivals::Arrivals;
+
+/// How long after the end of the load starts that were due before it are still handed out, late as they are: an end
+/// that comes while a thread is held up must not turn its last starts into requests that were never sent.
+pub(crate) const GRACE: Duration = Duration::from_millis(100);
 
 /// An iteration that is to begin.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -116,7 +118,7 @@ impl State {
         if let Some(start) = self.slots[slot].given.take() {
             return Poll::Ready(Some(start));
         }
-        if self.stopped || now >= self.ends + LATE {
+        if self.stopped || now >= self.ends + GRACE {
             return Poll::Ready(None);
         }
         let due = match &mut self.source {
@@ -161,7 +163,7 @@ impl State {
                 self.release();
                 return Poll::Ready(None);
             };
-            if now >= self.ends + LATE {
+            if now >= self.ends + GRACE {
                 return self.end_at(now);
             }
             if intended > now {
@@ -208,7 +210,6 @@ impl State {
 #[cfg(test)]
 mod tests {
     use std::task::Waker;
-    use std::time::Duration;
 
     use purlin_load_model::arrivals::Shard;
     use purlin_load_model::plan::{Spacing, Stage};

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use nix::sys::resource::UsageWho;
 use purlin_load_model::arrivals::{Arrivals, Shard};
 use purlin_load_model::plan::{Pace, Plan};
-use purlin_load_model::tally::{ErrorKind, LATE, Outcome, Tally};
+use purlin_load_model::tally::{ErrorKind, Outcome, Tally};
 use rand::SeedableRng as _;
 use rand::rngs::SmallRng;
 use tokio::runtime::{Builder, LocalOptions};
@@ -25,7 +25,7 @@ use tokio_util::sync::CancellationToken;
 use crate::client::{self, Client};
 use crate::connect::{Dialer, Socket};
 use crate::iteration;
-use crate::pacer::{Pacer, Source};
+use crate::pacer::{GRACE, Pacer, Source};
 use crate::prepare::Prepared;
 use crate::report::Report;
 use crate::timer::Timer;
@@ -170,7 +170,7 @@ async fn steer(
     let handing = async {
         tokio::select! {
             handed = pacer.run(timer) => handed?,
-            () = sleep_until((ends + LATE).into()) => {}
+            () = sleep_until((ends + GRACE).into()) => {}
             () = job.stop.cancelled() => {}
         }
         // Those of the last instant may all be handed out; the figures still last until the end.
@@ -197,7 +197,7 @@ async fn steer(
     let used = if counting { usage::cpu(UsageWho::RUSAGE_THREAD).saturating_sub(at_counts) } else { Duration::ZERO };
     // No request takes longer than this, but a scenario may have more to do.
     let drained = async { while senders.join_next().await.is_some() {} };
-    let _ = job.abort.run_until_cancelled(timeout(worker.plan.timeout + LATE, drained)).await;
+    let _ = job.abort.run_until_cancelled(timeout(worker.plan.timeout + GRACE, drained)).await;
     senders.shutdown().await;
     Ok(used)
 }
