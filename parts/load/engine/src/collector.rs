@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use purlin_load_model::figures::Figures;
 use purlin_load_model::plan::{Pace, Plan};
 use purlin_load_model::summary::{FORMAT, Generator, Second, Summary};
 use purlin_load_model::tally::Tally;
@@ -170,17 +171,20 @@ impl Collector {
                 self.series.pop();
             }
         }
-        Summary {
+        let mut summary = Summary {
             format: FORMAT,
             purlin: env!("CARGO_PKG_VERSION").to_owned(),
             started,
             plan: self.plan,
             lasted,
+            figures: Figures::default(),
             tally: self.total,
             series: self.series,
             generator: self.generator,
             missing: self.missing,
             verdicts: Vec::new(),
-        }
+        };
+        summary.figures = Figures::of(&summary);
+        summary
     }
 }

@@ -37,7 +37,7 @@ enum Order {
         allowed: Vec<String>,
     },
     /// To begin after this time.
-    Start(Duration),
+    Start(#[serde(with = "purlin_load_model::seconds")] Duration),
     /// To send nothing new.
     Stop,
     /// To give up what is in flight.

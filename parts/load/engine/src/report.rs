@@ -32,6 +32,7 @@ pub(crate) enum Report {
         /// Which thread.
         worker: u32,
         /// The CPU time that it used while its figures counted.
+        #[serde(with = "purlin_load_model::seconds")]
         cpu: Duration,
     },
     /// It failed: nothing more comes of it.
@@ -46,6 +47,7 @@ pub(crate) enum Report {
         /// The first of its threads.
         worker: u32,
         /// The CPU time of all its threads while its figures counted.
+        #[serde(with = "purlin_load_model::seconds")]
         cpu: Duration,
         /// CPU time that others of its machine took, as a share of all cores.
         others: f64,

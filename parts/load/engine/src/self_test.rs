@@ -31,8 +31,10 @@ pub struct SelfTest {
     /// How many jobs the channel held.
     pub capacity: usize,
     /// From the first task's start to the last answer.
+    #[serde(with = "purlin_load_model::seconds")]
     pub took: Duration,
     /// Starting the runtime and its workers, and stopping them: without the tasks.
+    #[serde(with = "purlin_load_model::seconds")]
     pub start_and_stop: Duration,
     /// The largest resident memory of the process, in bytes.
     pub max_rss: u64,

@@ -18,12 +18,14 @@ pub struct Plan {
     /// When iterations begin.
     pub pace: Pace,
     /// How long the load lasts before its figures count.
+    #[serde(with = "crate::seconds")]
     pub warm_up: Duration,
     /// Connections of all workers and processes together.
     pub connections: u32,
     /// Requests at a time on one HTTP/2 connection; 1 with the other protocols.
     pub streams: u32,
     /// How long one request may take, from its sending to the last byte of its answer.
+    #[serde(with = "crate::seconds")]
     pub timeout: Duration,
     /// Threads that send; connections and iterations are dealt out among them.
     pub workers: u32,
@@ -82,6 +84,7 @@ pub enum Pace {
     /// Each connection (each stream of one) begins its next iteration when the last has ended.
     Closed {
         /// For how long.
+        #[serde(with = "crate::seconds")]
         duration: Duration,
     },
 }
@@ -90,6 +93,7 @@ pub enum Pace {
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Stage {
     /// How long it lasts.
+    #[serde(with = "crate::seconds")]
     pub duration: Duration,
     /// Iterations a second at its beginning.
     pub from: f64,
@@ -181,6 +185,7 @@ pub struct Step {
     /// Values that are taken from the answer for later steps, by variable.
     pub extract: BTreeMap<String, Extract>,
     /// How long to wait after the answer.
+    #[serde(with = "crate::seconds")]
     pub think: Duration,
 }
 

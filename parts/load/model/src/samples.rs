@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use crate::figures::Figures;
 use crate::plan::{
     Action, Expect, HttpAction, Pace, Plan, Protocol, Scenario, Spacing, Stage, Step, Target, Template, Tls,
 };
@@ -51,6 +52,7 @@ pub(crate) fn summary(lasted: Duration) -> Summary {
         started: "2026-01-01T00:00:00Z".into(),
         plan: plan(),
         lasted,
+        figures: Figures::default(),
         tally: Tally::new(1),
         series: Vec::new(),
         generator: Generator::default(),

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::figures::Figures;
 use crate::plan::Plan;
 use crate::tally::{StepTally, Tally};
 use crate::threshold::Verdict;
@@ -23,7 +24,11 @@ pub struct Summary {
     /// What was asked for.
     pub plan: Plan,
     /// How long the load really lasted, without warm-up and without waiting for the last answers.
+    #[serde(with = "crate::seconds")]
     pub lasted: Duration,
+    /// What it comes to; computed from the rest.
+    #[serde(default)]
+    pub figures: Figures,
     /// What happened, without the warm-up.
     pub tally: Tally,
     /// The same by second, in order. The first one begins with the figures that count.
@@ -41,6 +46,7 @@ pub struct Summary {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Second {
     /// When it began, from the start of the load.
+    #[serde(with = "crate::seconds")]
     pub at: Duration,
     /// Iterations that were meant to begin in it.
     pub offered: u64,
@@ -51,12 +57,16 @@ pub struct Second {
     /// Requests in flight at its end.
     pub in_flight: u64,
     /// Latencies of what ended in it: 50 %.
+    #[serde(with = "crate::seconds")]
     pub p50: Duration,
     /// 90 %.
+    #[serde(with = "crate::seconds")]
     pub p90: Duration,
     /// 99 %.
+    #[serde(with = "crate::seconds")]
     pub p99: Duration,
     /// The longest.
+    #[serde(with = "crate::seconds")]
     pub max: Duration,
 }
 
@@ -66,6 +76,7 @@ pub struct Generator {
     /// Processes that sent.
     pub processes: u32,
     /// CPU time of all of them while the load lasted.
+    #[serde(with = "crate::seconds")]
     pub cpu: Duration,
     /// The busiest sending thread's CPU time, as a share of the time that the load lasted.
     pub busiest_worker: f64,

@@ -95,8 +95,10 @@ pub struct Exemplar {
     /// Which step of the plan.
     pub step: usize,
     /// When it was meant to begin, from the start of the load.
+    #[serde(with = "crate::seconds")]
     pub at: Duration,
     /// Its latency.
+    #[serde(with = "crate::seconds")]
     pub latency: Duration,
 }
 

@@ -7,6 +7,7 @@ use std::time::Duration;
 use purlin_load_model::plan::{Pace, Plan, Protocol, Spacing, Stage};
 use purlin_load_model::summary::Summary;
 use purlin_load_model::tally::{ErrorKind, StepTally};
+use purlin_load_model::threshold;
 
 use crate::format;
 
@@ -318,6 +319,12 @@ pub(crate) fn traffic(bytes: u64, lasted: Duration) -> String {
         seconds if seconds > 0.0 => format!("{whole} ({}/s)", format::bytes(bytes as f64 / seconds)),
         _ => whole,
     }
+}
+
+/// What a threshold, which says what must not be, said.
+pub(crate) fn threshold(verdict: &threshold::Verdict) -> (Grade, String) {
+    let (grade, word) = if verdict.passed { (Grade::Good, "not so") } else { (Grade::Bad, "so") };
+    (grade, format!("{} {} is {word}: {}", grade.sign(), verdict.threshold, verdict.measured))
 }
 
 #[cfg(test)]

@@ -34,6 +34,7 @@ pub fn render(summary: &Summary) -> String {
     head(&mut page, summary);
     page.raw("<main>\n");
     cautions(&mut page, summary);
+    verdicts(&mut page, summary);
     figures(&mut page, summary);
     charts::write(&mut page, summary);
     tables::write(&mut page, summary);
@@ -100,6 +101,20 @@ fn cautions(page: &mut Html, summary: &Summary) {
     caution(page, "Read these figures with care", &summary.confession());
     let note: Vec<String> = facts::pace_note(&summary.plan).map(str::to_owned).into_iter().collect();
     caution(page, "A closed loop", &note);
+}
+
+/// What the thresholds said.
+fn verdicts(page: &mut Html, summary: &Summary) {
+    if summary.verdicts.is_empty() {
+        return;
+    }
+    page.raw("<section><h2>What must not be</h2>\n");
+    for verdict in &summary.verdicts {
+        let (grade, words) = facts::threshold(verdict);
+        page.raw(if grade == Grade::Good { "<p class=\"verdict good\">" } else { "<p class=\"verdict bad\">" });
+        page.text(words).raw("</p>\n");
+    }
+    page.raw("</section>\n");
 }
 
 fn caution(page: &mut Html, heading: &'static str, sentences: &[String]) {

@@ -144,6 +144,7 @@ pub(crate) fn empty(steps: &[&str]) -> Summary {
             descriptors: None,
         },
         lasted: Duration::from_secs(30),
+        figures: Default::default(),
         tally: Tally::new(steps.len()),
         series: Vec::new(),
         generator: Generator { processes: 1, ..Generator::default() },

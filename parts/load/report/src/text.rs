@@ -37,6 +37,7 @@ pub fn render(summary: &Summary, style: Style) -> String {
     page.labelled("Traffic", Paint::Plain, &format!("sent {}, received {}", traffic(sent), traffic(received)));
     page.labelled("Generator", Paint::Plain, &facts::generator(summary));
     exemplars(&mut page, summary);
+    verdicts(&mut page, summary);
     page.block("Read these figures with care", Paint::Warn, &summary.confession());
     page.block("Missing in these figures", Paint::Bad, &summary.missing);
     page.out
@@ -91,11 +92,7 @@ fn head(page: &mut Page, summary: &Summary) {
     page.labelled("Load", Paint::Plain, &facts::pace(plan));
     page.gap();
     let verdict = facts::verdict(summary);
-    let paint = match verdict.grade {
-        Grade::Good => Paint::Good,
-        Grade::Doubtful => Paint::Warn,
-        Grade::Bad => Paint::Bad,
-    };
+    let paint = paint_of(verdict.grade);
     for (index, part) in wrap(&verdict.words, page.style.width.max(NARROWEST) - 2).into_iter().enumerate() {
         let sign = if index == 0 { verdict.grade.sign() } else { " " };
         page.line(Line::new().add(paint, format!("{sign} {part}")));
@@ -106,6 +103,25 @@ fn head(page: &mut Page, summary: &Summary) {
             .for_each(|part| page.line(Line::new().text(format!("  {part}"))));
     }
     page.gap();
+}
+
+fn paint_of(grade: Grade) -> Paint {
+    match grade {
+        Grade::Good => Paint::Good,
+        Grade::Doubtful => Paint::Warn,
+        Grade::Bad => Paint::Bad,
+    }
+}
+
+/// What the thresholds said.
+fn verdicts(page: &mut Page, summary: &Summary) {
+    for (index, verdict) in summary.verdicts.iter().enumerate() {
+        if index == 0 {
+            page.gap();
+        }
+        let (grade, words) = facts::threshold(verdict);
+        page.labelled(if index == 0 { "Must not be" } else { "" }, paint_of(grade), &words);
+    }
 }
 
 /// Where each iteration and each request has gone.

@@ -1,5 +1,7 @@
 //! Snapshots of the text, one for each way in which a run goes.
 
+use purlin_load_model::threshold;
+
 use super::*;
 use crate::sample;
 
@@ -186,6 +188,25 @@ fn one_process_of_three_was_lost() {
     ┃ • process 2 of 3 ended by signal 9 after 12.4 s: its share of the load was not sent from then on,
     ┃   and what it had counted since 12 s is lost
     ");
+}
+
+#[test]
+fn thresholds_tell_what_must_not_be_and_what_is() {
+    let mut summary = sample::good();
+    let verdict = |threshold: &str, passed, measured: &str| threshold::Verdict {
+        threshold: threshold.to_owned(),
+        passed,
+        measured: measured.to_owned(),
+    };
+    summary.verdicts = vec![
+        verdict("p99>50ms", true, "p99 of the latency is 9.29 ms"),
+        verdict("errors>0", false, "3 requests failed"),
+    ];
+    let text = render(&summary, PLAIN);
+    let told = "Must not be  ✓ p99>50ms is not so: p99 of the latency is 9.29 ms\n             ✗ errors>0 is so: 3 requests failed\n";
+    assert!(text.contains(told), "{text}");
+    let page = crate::html::render(&summary);
+    assert!(page.contains("✓ p99&gt;50ms is not so") && page.contains("✗ errors&gt;0 is so"));
 }
 
 #[test]
