@@ -164,13 +164,9 @@ impl Collector {
         if lasted > Duration::ZERO {
             self.generator.busiest_worker = self.busiest.as_secs_f64() / lasted.as_secs_f64();
         }
-        if let Some(last) = self.series.last() {
-            // Of the answers that came after the end, there is no second.
-            let ends = self.plan.pace.duration();
-            if last.at >= ends {
-                self.series.pop();
-            }
-        }
+        // Of the answers that came after the end, there is no second.
+        let ends = self.plan.warm_up + lasted;
+        self.series.retain(|second| second.at < ends);
         let mut summary = Summary {
             format: FORMAT,
             purlin: env!("CARGO_PKG_VERSION").to_owned(),

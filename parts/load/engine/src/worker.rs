@@ -75,6 +75,8 @@ pub(crate) struct Worker {
     pub in_flight: Box<[Cell<u64>]>,
     /// Connections that are open.
     pub open: Cell<u64>,
+    /// The second of the figures that the next report is about.
+    pub second: Cell<u64>,
 }
 
 /// How much is read at a time. More would not fit the processor's first caches.
@@ -109,9 +111,10 @@ async fn work(mut job: Job) -> io::Result<Duration> {
         began: Cell::new(None),
         in_flight: (0..job.prepared.steps()).map(|_| Cell::new(0)).collect(),
         open: Cell::new(0),
+        second: Cell::new(0),
     });
     let mut timer = Timer::new()?;
-    let clients = open(&worker, job.connections, &job.abort).await;
+    let clients = open(&worker, job.connections, &job.stop).await;
     let _ = job.reports.send(Report::Ready { worker: job.shard.index });
     let began = tokio::select! {
         began = job.start.wait_for(Option::is_some) => match began { Ok(began) => *began, Err(_) => None },
@@ -130,7 +133,7 @@ async fn work(mut job: Job) -> io::Result<Duration> {
     ticker.abort();
     let ended = began + job.plan.pace.duration();
     worker.close(&pacer, ended.min(Instant::now()));
-    worker.report(job.shard.index, began + worker.plan.warm_up, &job.reports);
+    worker.report(job.shard.index, &job.reports);
     Ok(cpu)
 }
 
@@ -145,11 +148,11 @@ fn pacer(job: &Job, began: Instant, slots: usize) -> Pacer {
 }
 
 /// Opens the connections, as many as can be had in time.
-async fn open(worker: &Rc<Worker>, connections: u32, abort: &CancellationToken) -> Vec<Client> {
+async fn open(worker: &Rc<Worker>, connections: u32, stop: &CancellationToken) -> Vec<Client> {
     let mut clients = client::make(worker, connections);
     let limit = OPENING_TIME.max(worker.plan.timeout);
     let all = client::open_all(worker, &mut clients, OPENING);
-    let _ = abort.run_until_cancelled(timeout(limit, all)).await;
+    let _ = stop.run_until_cancelled(timeout(limit, all)).await;
     clients
 }
 
@@ -205,9 +208,9 @@ async fn steer(
 /// Reports once a second.
 async fn tick(worker: Rc<Worker>, index: u32, began: Instant, reports: UnboundedSender<Report>) {
     let counts = began + worker.plan.warm_up;
-    for second in 1.. {
-        sleep_until((counts + Duration::from_secs(second)).into()).await;
-        worker.report(index, counts, &reports);
+    loop {
+        sleep_until((counts + Duration::from_secs(worker.second.get() + 1)).into()).await;
+        worker.report(index, &reports);
     }
 }
 
@@ -237,11 +240,12 @@ impl Worker {
         self.open.set(self.open.get().saturating_sub(1));
     }
 
-    fn report(&self, worker: u32, counts: Instant, reports: &UnboundedSender<Report>) {
+    /// Reports what happened since the last report. Seconds are numbered by their reports and not by the clock: a
+    /// report that comes late is still about its own.
+    fn report(&self, worker: u32, reports: &UnboundedSender<Report>) {
         let tally = std::mem::replace(&mut *self.tally.borrow_mut(), Tally::new(self.prepared.steps()));
         let in_flight = self.in_flight.iter().map(Cell::get).sum();
-        // A report at the very end of a second is about that second.
-        let second = counts.elapsed().saturating_sub(Duration::from_millis(1)).as_secs();
+        let second = self.second.replace(self.second.get() + 1);
         let _ =
             reports.send(Report::Interval { worker, second, tally: Box::new(tally), in_flight, open: self.open.get() });
     }
