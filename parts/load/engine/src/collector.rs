@@ -69,6 +69,11 @@ impl Collector {
         self.running.is_empty()
     }
 
+    /// What the figures lack so far.
+    pub(crate) fn missing(&self) -> &[String] {
+        &self.missing
+    }
+
     /// Notes something that the figures lack.
     pub(crate) fn miss(&mut self, what: String) {
         self.missing.push(what);

@@ -16,7 +16,8 @@ use tokio::io::{AsyncBufRead, AsyncBufReadExt as _, AsyncReadExt as _, AsyncWrit
 use tokio::process::{Child, ChildStdin, Command};
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 use tokio::task::JoinHandle;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
+use tokio_util::sync::CancellationToken;
 
 use crate::Error;
 use crate::crew::{Crew, Part, deal};
@@ -58,12 +59,15 @@ enum Word {
 
 /// The longest line that is read: a tally of many steps with full histograms.
 const MAX_LINE: u64 = 64 << 20;
-/// How long an agent has to say hello, and to end after its last report.
+/// How long an agent has to say hello, to end after its last report, and to report in time.
 const PATIENCE: Duration = Duration::from_secs(20);
+/// How long an agent has to report what it gave up.
+const LAST_WORDS: Duration = Duration::from_secs(5);
 
 /// The agents of a run.
 pub(crate) struct Fleet {
     agents: Vec<Agent>,
+    given_up: CancellationToken,
 }
 
 struct Agent {
@@ -79,6 +83,9 @@ impl Fleet {
         reports: UnboundedSender<Report>,
     ) -> Result<Fleet, Error> {
         let count = u32::try_from(options.agents.len()).unwrap_or(u32::MAX);
+        let given_up = CancellationToken::new();
+        // It reports once a second, but not while connections are opened, its own and the others', and not in warm-up.
+        let silence = PATIENCE + plan.timeout + plan.warm_up;
         let mut agents = Vec::new();
         for (index, command) in (0..count).zip(&options.agents) {
             let name = format!("agent {} of {count} ({})", index + 1, command.join(" "));
@@ -89,11 +96,11 @@ impl Fleet {
             let order = Order::Assemble { plan: Box::new(own), part, allowed: options.allowed.clone() };
             // One that has ended already is found by its reader.
             let _ = say(&mut input, &order).await;
-            let follow = Follow { name, part, reports: reports.clone() };
+            let follow = Follow { name, part, silence, given_up: given_up.clone(), reports: reports.clone() };
             let reader = tokio::spawn(follow.run(child, BufReader::new(output)));
             agents.push(Agent { input: Some(input), reader });
         }
-        Ok(Fleet { agents })
+        Ok(Fleet { agents, given_up })
     }
 
     async fn tell(&mut self, order: &Order) {
@@ -114,6 +121,7 @@ impl Fleet {
 
     /// Gives up what is in flight.
     pub(crate) async fn abort(&mut self) {
+        self.given_up.cancel();
         self.tell(&Order::Abort).await;
     }
 
@@ -151,9 +159,11 @@ async fn say<T: Serialize>(to: &mut (impl AsyncWrite + Unpin), word: &T) -> std:
 async fn hear<T: for<'de> Deserialize<'de>>(from: &mut (impl AsyncBufRead + Unpin)) -> std::io::Result<Option<T>> {
     let mut line = Vec::new();
     let read = from.take(MAX_LINE).read_until(b'\n', &mut line).await?;
-    match read {
-        0 => Ok(None),
-        _ => Ok(Some(serde_json::from_slice(&line)?)),
+    match line.last() {
+        Some(b'\n') => Ok(Some(serde_json::from_slice(&line)?)),
+        _ if read as u64 == MAX_LINE => Err(std::io::Error::other("a line is too long")),
+        // Whoever was killed may have ended within a line.
+        _ => Ok(None),
     }
 }
 
@@ -161,12 +171,26 @@ async fn hear<T: for<'de> Deserialize<'de>>(from: &mut (impl AsyncBufRead + Unpi
 struct Follow {
     name: String,
     part: Part,
+    /// How long it may say nothing.
+    silence: Duration,
+    given_up: CancellationToken,
     reports: UnboundedSender<Report>,
 }
 
 impl Follow {
     async fn run(self, mut child: Child, mut output: impl AsyncBufRead + Unpin) {
-        let ended = self.listen(&mut output).await;
+        let late = async {
+            self.given_up.cancelled().await;
+            sleep(LAST_WORDS).await;
+        };
+        let ended = tokio::select! {
+            ended = self.listen(&mut output) => ended,
+            () = late => Err("it did not report what it gave up".to_owned()),
+        };
+        if ended.is_err() {
+            // It is of no use, and must not go on.
+            let _ = child.start_kill();
+        }
         let status = timeout(PATIENCE, child.wait()).await;
         let reason = match (ended, status) {
             (Ok(true), _) => return,
@@ -176,7 +200,7 @@ impl Follow {
                 self.name,
                 told(status)
             ),
-            (Ok(false), _) => format!("{} fell silent: what it had still to send and to report is missing", self.name),
+            (Ok(false), _) => format!("{} closed its output: what it had still to send and to report is missing", self.name),
         };
         for worker in self.part.first..self.part.first + self.part.workers {
             let _ = self.reports.send(Report::Lost { worker, reason: reason.clone() });
@@ -199,7 +223,10 @@ impl Follow {
             Err(_) => return Err("it did not say hello in time".to_owned()),
         }
         loop {
-            match hear(output).await {
+            let Ok(heard) = timeout(self.silence, hear(output)).await else {
+                return Err("it fell silent: what it had still to send and to report is missing".to_owned());
+            };
+            match heard {
                 Ok(Some(Word::Report(report))) => {
                     let last = matches!(report, Report::Process { .. });
                     let _ = self.reports.send(report);

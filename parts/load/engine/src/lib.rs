@@ -95,6 +95,9 @@ pub enum Error {
         /// What the system said.
         source: io::Error,
     },
+    /// Nobody is left to send anything, before the load begins.
+    #[error("there is nobody to send the load: {0}")]
+    Senders(String),
     /// A thread, a timer or a runtime cannot be had.
     #[error("cannot start a sending thread")]
     Start(#[source] io::Error),

@@ -54,6 +54,10 @@ pub async fn run(plan: Plan, options: &Options, progress: &mut dyn FnMut(&Progre
             () = options.stop.cancelled() => {}
         }
     }
+    if collector.ended() && !options.stop.is_cancelled() {
+        senders.end().await;
+        return Err(Error::Senders(collector.missing().join("; ")));
+    }
     let notice = if options.agents.is_empty() { Duration::from_millis(5) } else { NOTICE };
     let began = Instant::now() + notice;
     let started = (Timestamp::now() + notice).to_string();
