@@ -77,12 +77,9 @@ fn tell(summary: &Summary, args: &RunArgs, output: &mut Output) -> Result<(), Fa
         ResultFormat::Text => text::render(summary, live::style()).trim_end().to_owned(),
     };
     output.data(&told).context("cannot write to standard output")?;
-    if let Some(path) = &args.result.save {
-        saved::save(summary, path)?;
-    }
-    if let Some(path) = &args.result.html {
-        saved::write_page(summary, path)?;
-    }
+    let kept = args.result.save.as_deref().map_or(Ok(()), |path| saved::save(summary, path));
+    let page = args.result.html.as_deref().map_or(Ok(()), |path| saved::write_page(summary, path));
+    kept.and(page).map_err(|failure| failure.hint("the result stands on standard output"))?;
     judge(summary)
 }
 

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 use std::fs::{self, OpenOptions};
-use std::io::Write as _;
+use std::io::{self, Write as _};
 use std::path::Path;
 
 use anyhow::Context as _;
@@ -40,18 +40,25 @@ pub(crate) fn write_page(summary: &Summary, path: &Path) -> Result<(), Failure> 
     write(path, html::render(summary).as_bytes())
 }
 
-/// Replaces a file as a whole, so that a full disk leaves what was there.
+/// Writes a file, for those who have seen the result on standard output.
 fn write(path: &Path, content: &[u8]) -> Result<(), Failure> {
+    let replaced = path.is_file() || !path.exists();
+    // A pipe or a device is written to, never replaced.
+    let written = if replaced { replace(path, content) } else { fs::write(path, content) };
+    written.with_context(|| format!("cannot write {}", path.display())).map_err(Failure::from)
+}
+
+/// Replaces a file as a whole, so that a full disk leaves what was there.
+fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
+    // What a link leads to, not the link.
+    let path = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
     let mut name = path.file_name().unwrap_or_default().to_owned();
     name.push(".tmp");
     let temporary = path.with_file_name(name);
     let written = fs::File::create(&temporary)
         .and_then(|mut file| file.write_all(content).and_then(|()| file.sync_all()))
-        .and_then(|()| fs::rename(&temporary, path));
-    written.with_context(|| format!("cannot write {}", path.display())).map_err(|error| {
-        let _ = fs::remove_file(&temporary);
-        Failure::from(error).hint("the result stands on standard output")
-    })
+        .and_then(|()| fs::rename(&temporary, &path));
+    written.inspect_err(|_| drop(fs::remove_file(&temporary)))
 }
 
 /// Reads a result that was kept.
