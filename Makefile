@@ -75,12 +75,13 @@ $(PURLIN_PEERS)/installed: tests/clients/requirements.txt
 	cp $< $@
 
 .PHONY: tools
-tools: ## Installs what the build needs, where it is missing: a C compiler, git, Python with venv, rustfmt, clippy
+tools: ## Installs what the build needs, where it is missing: a C compiler, git, Python with venv, Chromium, rustfmt, clippy
 	@command -v cargo >/dev/null || { echo 'Rust is missing: install it with rustup (https://rustup.rs), 1.95 or newer.' >&2; exit 1; }
 	@missing=(); \
 	command -v cc >/dev/null || missing+=(gcc libc6-dev); \
 	command -v git >/dev/null || missing+=(git); \
 	python3 -c 'import ensurepip' 2>/dev/null || missing+=(python3 python3-venv); \
+	command -v chromium >/dev/null || missing+=(chromium fonts-liberation); \
 	test $${#missing[@]} = 0 || { apt-get update -qq && apt-get install -qy --no-install-recommends "$${missing[@]}"; }
 	@cargo fmt --version >/dev/null 2>&1 || rustup component add rustfmt
 	@cargo clippy --version >/dev/null 2>&1 || rustup component add clippy

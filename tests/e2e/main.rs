@@ -12,6 +12,7 @@ mod gateway_cases;
 mod http1;
 mod https;
 mod kubectl;
+mod load;
 mod platform;
 mod promises;
 mod python;

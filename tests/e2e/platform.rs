@@ -160,7 +160,7 @@ pub(crate) async fn said(child: Child) -> anyhow::Result<Said> {
 }
 
 /// A program that `make peers` has installed.
-fn peer(name: &str) -> anyhow::Result<PathBuf> {
+pub(crate) fn peer(name: &str) -> anyhow::Result<PathBuf> {
     let folder = std::env::var_os("PURLIN_PEERS").map(PathBuf::from);
     let cached = || std::env::home_dir().map(|home| home.join(".cache/purlin/peers"));
     let path = folder.or_else(cached).context("there is no home directory")?.join("bin").join(name);
