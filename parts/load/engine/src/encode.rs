@@ -1,15 +1,17 @@
 //! Turns the action of a step into a request as it is written.
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use prost_reflect::MethodDescriptor;
+use bytes::Bytes;
+use prost_reflect::{MessageDescriptor, MethodDescriptor};
 use purlin_load_model::iteration::Variables;
 use purlin_load_model::plan::{Action, GrpcAction, HttpAction, MessageAction, Plan, Protocol, Template};
 use purlin_load_wire::hpack::Head;
 use purlin_load_wire::http1::Request;
 
-use crate::grpc::{self, Methods};
-use crate::http2;
+use crate::grpc::{self, Methods, metadata};
+use crate::http2::{self, Kind};
 use crate::prepare::Wire;
 use crate::trace::Trace;
 
@@ -19,17 +21,30 @@ const USER_AGENT: &str = concat!("purlin-load/", env!("CARGO_PKG_VERSION"));
 /// Encodes the requests of one step.
 pub(crate) struct Encoder {
     what: What,
-    authority: String,
-    scheme: &'static str,
+    origin: Origin,
     /// The value of `grpc-timeout`.
     timeout: String,
+}
+
+/// Where requests go, as HTTP says it.
+struct Origin {
+    authority: String,
+    scheme: &'static str,
 }
 
 enum What {
     Http1(HttpAction),
     Http2(HttpAction),
-    Grpc(GrpcAction, MethodDescriptor),
+    Grpc(Call),
     Message(MessageAction),
+}
+
+/// A call of gRPC.
+struct Call {
+    action: GrpcAction,
+    method: MethodDescriptor,
+    /// The message, where no variable makes a difference.
+    message: Option<Bytes>,
 }
 
 type Headers<'a> = Vec<(&'a str, String)>;
@@ -40,16 +55,19 @@ impl Encoder {
         let what = match (action, plan.protocol) {
             (Action::Http(action), Protocol::Http1) => What::Http1(action.clone()),
             (Action::Http(action), Protocol::Http2) => What::Http2(action.clone()),
-            (Action::Grpc(action), Protocol::Grpc) => What::Grpc(action.clone(), methods.find(&action.path)?),
+            (Action::Grpc(action), Protocol::Grpc) => What::Grpc(Call::new(plan, methods, action)?),
             (Action::Message(action), Protocol::WebSocket) => What::Message(action.clone()),
             _ => return Err("it is of another protocol than the plan".to_owned()),
         };
-        Ok(Encoder {
-            what,
-            authority: plan.target.authority.clone(),
-            scheme: if plan.target.secure { "https" } else { "http" },
-            timeout: format!("{}m", plan.timeout.as_millis().min(99_999_999)),
-        })
+        Ok(Encoder { what, origin: Origin::of(plan), timeout: timeout(plan.timeout) })
+    }
+
+    /// The type of an answer's messages, with gRPC.
+    pub(crate) fn answer(&self) -> Option<MessageDescriptor> {
+        match &self.what {
+            What::Grpc(call) => Some(call.method.output()),
+            What::Http1(_) | What::Http2(_) | What::Message(_) => None,
+        }
     }
 
     /// Whether all requests of the step are the same.
@@ -59,7 +77,7 @@ impl Encoder {
             What::Http1(action) | What::Http2(action) => {
                 values(&action.headers) && action.path.is_constant() && action.body.iter().all(Template::is_constant)
             }
-            What::Grpc(action, _) => values(&action.metadata) && action.message.is_constant(),
+            What::Grpc(call) => values(&call.action.metadata) && call.message.is_some(),
             What::Message(action) => action.text.is_constant(),
         }
     }
@@ -69,7 +87,7 @@ impl Encoder {
         match &self.what {
             What::Http1(action) => self.http1(action, variables, trace),
             What::Http2(action) => self.http2(action, variables, trace),
-            What::Grpc(action, method) => self.grpc(action, method, variables, trace),
+            What::Grpc(call) => self.grpc(call, variables, trace),
             What::Message(action) => {
                 Ok(Wire::Message { text: text(&action.text, variables)?, answers: action.answers })
             }
@@ -83,7 +101,7 @@ impl Encoder {
         let request = Request {
             method: &action.method,
             target: &target,
-            authority: &self.authority,
+            authority: &self.origin.authority,
             body_len: body.as_ref().map(|body| body.len() as u64),
         };
         let mut out = Vec::new();
@@ -99,25 +117,51 @@ impl Encoder {
         if action.body.is_some() {
             headers.push(("content-length", body.len().to_string()));
         }
-        let head = self.head(&action.method, &text(&action.path, variables)?, &headers)?;
-        Ok(Wire::Http2(http2::Request { head, body: body.into(), grpc: false }))
+        let head = self.origin.head(&action.method, &text(&action.path, variables)?, &headers)?;
+        Ok(Wire::Http2(http2::Request { head, body: body.into(), kind: Kind::Http }))
     }
 
-    fn grpc(
-        &self,
-        action: &GrpcAction,
-        method: &MethodDescriptor,
-        variables: &Variables<'_>,
-        trace: Option<&Trace>,
-    ) -> Result<Wire, String> {
-        let mut headers = headers(&action.metadata, variables, trace)?;
+    fn grpc(&self, call: &Call, variables: &Variables<'_>, trace: Option<&Trace>) -> Result<Wire, String> {
+        let body = match &call.message {
+            Some(message) => message.clone(),
+            None => grpc::encode(&call.method, &bytes(&call.action.message, variables)?)?,
+        };
+        let headers = headers(&call.action.metadata, variables, trace)?;
+        let head = self.origin.grpc_head(&call.action.path, headers, &self.timeout)?;
+        let kind = if call.method.is_server_streaming() { Kind::Stream } else { Kind::Call };
+        Ok(Wire::Http2(http2::Request { head, body, kind }))
+    }
+}
+
+impl Call {
+    fn new(plan: &Plan, methods: &Methods, action: &GrpcAction) -> Result<Call, String> {
+        action.metadata.iter().try_for_each(|(name, _)| metadata::check_name(name))?;
+        let method = methods.find(&action.path)?;
+        let message = match action.message.is_constant() {
+            true => Some(grpc::encode(&method, &bytes(&action.message, &plan.variables(0))?)?),
+            false => None,
+        };
+        Ok(Call { action: action.clone(), method, message })
+    }
+}
+
+impl Origin {
+    fn of(plan: &Plan) -> Origin {
+        Origin { authority: plan.target.authority.clone(), scheme: if plan.target.secure { "https" } else { "http" } }
+    }
+
+    /// The header block of a call.
+    fn grpc_head(&self, path: &str, metadata: Headers<'_>, timeout: &str) -> Result<Arc<Head>, String> {
         // The order in which the specification lists them; proxies look for the first.
-        headers.insert(0, ("te", "trailers".to_owned()));
-        headers.insert(1, ("content-type", "application/grpc".to_owned()));
-        headers.insert(2, ("grpc-timeout", self.timeout.clone()));
-        let body = grpc::encode(method, &bytes(&action.message, variables)?)?;
-        let head = self.head("POST", &action.path, &headers)?;
-        Ok(Wire::Http2(http2::Request { head, body, grpc: true }))
+        let mut headers = vec![
+            ("te", "trailers".to_owned()),
+            ("content-type", "application/grpc".to_owned()),
+            ("grpc-timeout", timeout.to_owned()),
+        ];
+        for (name, value) in metadata {
+            headers.push((name, metadata::value(name, value)?));
+        }
+        self.head("POST", path, &headers)
     }
 
     /// A header block, with the same checks as the head of an HTTP/1.1 request.
@@ -130,6 +174,11 @@ impl Encoder {
         headers.iter().for_each(|(name, value)| head.push(name, value.as_bytes()));
         Ok(Arc::new(head))
     }
+}
+
+/// The value of `grpc-timeout`.
+fn timeout(limit: Duration) -> String {
+    format!("{}m", limit.as_millis().min(99_999_999))
 }
 
 fn headers<'a>(

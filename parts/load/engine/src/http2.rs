@@ -26,6 +26,7 @@ use tokio::time::timeout_at;
 use crate::connect::Socket;
 use crate::deadline::Deadline;
 use crate::grpc;
+use crate::grpc::messages::Messages;
 use crate::worker::Worker;
 
 /// How much of an answer that is looked at is kept.
@@ -65,6 +66,7 @@ struct State {
 struct Exchange {
     stream: Option<StreamId>,
     waker: Option<Waker>,
+    kind: Kind,
     keeps: Keeps,
     answer: Answer,
     ended: Option<Ended>,
@@ -83,12 +85,24 @@ enum Ended {
 /// On how many connections a request is tried when servers refuse it.
 const TRIES: usize = 3;
 
+/// What a request asks for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// An answer of HTTP.
+    #[default]
+    Http,
+    /// One message of gRPC.
+    Call,
+    /// A stream of messages of gRPC.
+    Stream,
+}
+
 /// What of an answer is looked at.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Keeps {
     /// Its header fields.
     pub head: bool,
-    /// Its body.
+    /// Its body; with gRPC as far as the end of the first message.
     pub body: bool,
 }
 
@@ -97,6 +111,7 @@ pub(crate) struct Keeps {
 struct Answer {
     status: u16,
     grpc_status: Option<u16>,
+    messages: Messages,
     head: Vec<(Vec<u8>, Vec<u8>)>,
     body: Vec<u8>,
 }
@@ -116,8 +131,8 @@ pub(crate) struct Request {
     pub head: Arc<Head>,
     /// Its body; empty is none.
     pub body: Bytes,
-    /// Whether the status is that of gRPC.
-    pub grpc: bool,
+    /// What it asks for.
+    pub kind: Kind,
 }
 
 impl Http2 {
@@ -145,7 +160,7 @@ impl Http2 {
             let connected = timeout_at(deadline.into(), self.link.ensure(worker));
             let conn = connected.await.unwrap_or(Err(ErrorKind::Timeout))?;
             let (place, limit) = (self.place, &mut self.deadline);
-            conn.state.borrow_mut().begin(place, keeps);
+            conn.state.borrow_mut().begin(place, request.kind, keeps);
             let ended = poll_fn(|cx| {
                 let polled = conn.state.borrow_mut().advance(place, request, cx);
                 match polled {
@@ -156,7 +171,7 @@ impl Http2 {
             .await;
             self.answer = conn.state.borrow_mut().close(place);
             match ended {
-                Ended::Answered => return self.status(request.grpc),
+                Ended::Answered => return self.status(request.kind),
                 Ended::Failed(error) => return Err(error),
                 Ended::Refused => {}
             }
@@ -164,13 +179,16 @@ impl Http2 {
         Err(ErrorKind::Closed)
     }
 
-    fn status(&self, grpc: bool) -> Result<u16, ErrorKind> {
-        match (grpc, self.answer.status, self.answer.grpc_status) {
-            (false, status, _) => Ok(status),
-            (true, _, Some(status)) => Ok(status),
-            (true, 200, None) => Err(ErrorKind::Protocol),
+    fn status(&self, kind: Kind) -> Result<u16, ErrorKind> {
+        let messages = &self.answer.messages;
+        match (kind, self.answer.status, self.answer.grpc_status) {
+            (Kind::Http, status, _) => Ok(status),
+            (_, _, Some(0)) if !messages.is_whole() => Err(ErrorKind::Protocol),
+            (Kind::Call, _, Some(0)) if messages.count() != 1 => Err(ErrorKind::Protocol),
+            (_, _, Some(status)) => Ok(status),
+            (_, 200, None) => Err(ErrorKind::Protocol),
             // An intermediary has answered in the server's stead.
-            (true, status, None) => Ok(grpc::status_of_http(status)),
+            (_, status, None) => Ok(grpc::status_of_http(status)),
         }
     }
 
@@ -234,8 +252,8 @@ impl State {
         self.codec.as_ref().is_some_and(|codec| !codec.is_closing())
     }
 
-    fn begin(&mut self, place: usize, keeps: Keeps) {
-        self.exchanges[place] = Exchange { keeps, ..Exchange::default() };
+    fn begin(&mut self, place: usize, kind: Kind, keeps: Keeps) {
+        self.exchanges[place] = Exchange { kind, keeps, ..Exchange::default() };
     }
 
     /// Opens the stream, once there is room for it, and looks whether it has ended.
@@ -264,10 +282,12 @@ impl State {
         Poll::Pending
     }
 
-    /// Takes what has come; a stream that has not ended is reset.
+    /// Takes what has come; a stream that has not ended, or not well, is reset.
     fn close(&mut self, place: usize) -> Answer {
         let exchange = std::mem::take(&mut self.exchanges[place]);
-        if let (Some(stream), None, Some(codec)) = (exchange.stream, exchange.ended, &mut self.codec) {
+        if let (Some(stream), None | Some(Ended::Failed(_)), Some(codec)) =
+            (exchange.stream, exchange.ended, &mut self.codec)
+        {
             codec.reset(stream, Code::CANCEL);
             self.wake_driver();
         }
@@ -321,7 +341,17 @@ impl Exchange {
     }
 
     fn data(&mut self, data: &[u8]) {
-        if self.keeps.body {
+        let kept = match self.kind {
+            Kind::Http => self.keeps.body,
+            // Only the first message of a stream is looked at, however long it goes on.
+            Kind::Call | Kind::Stream => self.keeps.body && self.answer.messages.count() == 0,
+        };
+        // What an intermediary sends in the server's stead has no messages.
+        let has_messages = self.kind != Kind::Http && self.answer.status == 200;
+        if has_messages && self.answer.messages.feed(data).is_err() {
+            self.end(Ended::Failed(ErrorKind::Protocol));
+        }
+        if kept {
             self.answer.body.extend_from_slice(data);
             if self.answer.body.len() > MAX_KEPT {
                 self.end(Ended::Failed(ErrorKind::Protocol));

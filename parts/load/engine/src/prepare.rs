@@ -3,10 +3,12 @@
 //! A request without variables is encoded once and its bytes are shared by all senders. One with variables is encoded
 //! for each iteration, from the row, the extracted values and the built-in variables of that iteration.
 
+use std::borrow::Cow;
 use std::rc::Rc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use prost_reflect::MessageDescriptor;
 use purlin_load_model::extract::Extraction;
 use purlin_load_model::iteration::Variables;
 use purlin_load_model::plan::{self, Action, Expect, MessageAction, Plan, Protocol};
@@ -16,7 +18,7 @@ use purlin_load_wire::http1::Sent;
 use crate::Error;
 use crate::client::Client;
 use crate::encode::Encoder;
-use crate::grpc::Methods;
+use crate::grpc::{self, Methods};
 use crate::http2;
 use crate::trace::Trace;
 
@@ -43,6 +45,8 @@ pub(crate) struct Step {
     expect: Expect,
     extract: Extraction,
     extracts: bool,
+    /// The type of the message that is looked at, with gRPC.
+    answer: Option<MessageDescriptor>,
 }
 
 /// A request as it is written.
@@ -107,6 +111,7 @@ impl Step {
         let invalid = |reason: String| Error::Request { step: step.name.clone(), reason };
         let extract = Extraction::compile(&step.extract).map_err(|e| invalid(e.to_string()))?;
         let encode = Encoder::new(plan, methods, &step.action).map_err(invalid)?;
+        let answer = encode.answer();
         let mut prepared = Step {
             index,
             sent: Sent {
@@ -122,6 +127,7 @@ impl Step {
             expect: step.expect.clone(),
             extract,
             extracts: !step.extract.is_empty(),
+            answer,
         };
         if prepared.encode.is_constant() {
             prepared.ready = Some(prepared.encode.wire(&plan.variables(0), None).map_err(invalid)?);
@@ -149,13 +155,20 @@ impl Step {
         if !expected {
             return Outcome::Unexpected(status, ErrorKind::Status);
         }
+        let body = match (&self.answer, self.sent.keep_body) {
+            (Some(kind), true) => match grpc::json(kind, client.body()) {
+                Some(json) => Cow::Owned(json),
+                None => return Outcome::Unexpected(status, ErrorKind::Content),
+            },
+            _ => Cow::Borrowed(client.body()),
+        };
         if let Some(text) = &self.expect.contains
-            && !contains(client.body(), text.as_bytes())
+            && !contains(&body, text.as_bytes())
         {
             return Outcome::Unexpected(status, ErrorKind::Content);
         }
         if self.extracts {
-            let Ok(values) = self.extract.read(|name| client.header(name), client.body()) else {
+            let Ok(values) = self.extract.read(|name| client.header(name), &body) else {
                 return Outcome::Unexpected(status, ErrorKind::Content);
             };
             values.into_iter().for_each(|(variable, value)| variables.set(variable, value));

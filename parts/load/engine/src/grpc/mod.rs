@@ -1,17 +1,19 @@
-//! gRPC over HTTP/2: messages from JSON, frames, status codes.
+//! gRPC over HTTP/2: messages from JSON and to JSON, frames, metadata and status codes.
 //!
 //! The types come as a `FileDescriptorSet` with the plan; a message is written as protobuf's JSON form and encoded by
-//! it, so no code is generated for anybody's service.
+//! it, so no code is generated for anybody's service. While answers come, their frames are followed (messages.rs); an
+//! answer is decoded only where a step looks at it.
+
+pub(crate) mod messages;
+pub(crate) mod metadata;
 
 use base64::Engine as _;
 use bytes::Bytes;
 use prost_reflect::prost::Message as _;
-use prost_reflect::{DescriptorPool, DynamicMessage, MethodDescriptor};
+use prost_reflect::{DescriptorPool, DynamicMessage, MessageDescriptor, MethodDescriptor, SerializeOptions};
 
 /// The status of an error that says nothing more (gRPC status codes).
 pub(crate) const UNKNOWN: u16 = 2;
-/// The largest message that is sent.
-const MAX_MESSAGE: usize = 64 << 20;
 
 /// The methods of a plan.
 #[derive(Clone, Debug, Default)]
@@ -21,7 +23,7 @@ impl Methods {
     /// Reads a `FileDescriptorSet` in base64.
     pub(crate) fn decode(descriptors: &str) -> Result<Methods, String> {
         let bytes = base64::engine::general_purpose::STANDARD.decode(descriptors).map_err(|e| e.to_string())?;
-        DescriptorPool::decode(bytes.as_slice()).map(Methods).map_err(|e| format!("its types cannot be read: {e}"))
+        DescriptorPool::decode(bytes.as_slice()).map(Methods).map_err(|e| e.to_string())
     }
 
     /// The method with the path `/package.Service/Method`.
@@ -45,24 +47,24 @@ impl Methods {
     }
 }
 
-/// A message in protobuf's JSON form, encoded and framed (gRPC over HTTP/2, Length-Prefixed-Message).
+/// A message in protobuf's JSON form, encoded and framed.
 pub(crate) fn encode(method: &MethodDescriptor, json: &[u8]) -> Result<Bytes, String> {
     let mut reader = serde_json::Deserializer::from_slice(json);
     let message = DynamicMessage::deserialize(method.input(), &mut reader);
     let message = message.and_then(|message| reader.end().map(|()| message));
     let message = message.map_err(|e| format!("the message is no {}: {e}", method.input().full_name()))?;
-    frame(&message.encode_to_vec())
+    messages::frame(&message.encode_to_vec())
 }
 
-/// A message with its prefix: not compressed, and its length.
-pub(crate) fn frame(message: &[u8]) -> Result<Bytes, String> {
-    let length = u32::try_from(message.len()).ok().filter(|_| message.len() <= MAX_MESSAGE);
-    let length = length.ok_or_else(|| format!("a message has {MAX_MESSAGE} bytes at most"))?;
-    let mut framed = Vec::with_capacity(message.len() + 5);
-    framed.push(0);
-    framed.extend_from_slice(&length.to_be_bytes());
-    framed.extend_from_slice(message);
-    Ok(framed.into())
+/// The first message of an answer in protobuf's JSON form, without spaces and with the fields that have their default,
+/// so that a 0 can be found. `None` when there is no such message.
+pub(crate) fn json(kind: &MessageDescriptor, mut body: &[u8]) -> Option<Vec<u8>> {
+    let message = messages::first(&mut body).ok()?;
+    let message = DynamicMessage::decode(kind.clone(), message).ok()?;
+    let mut json = Vec::new();
+    let options = SerializeOptions::new().skip_default_fields(false);
+    message.serialize_with_options(&mut serde_json::Serializer::new(&mut json), &options).ok()?;
+    Some(json)
 }
 
 /// The gRPC status of an answer that has none, by its HTTP status (http-grpc-status-mapping.md).
