@@ -43,6 +43,7 @@ use std::net::IpAddr;
 
 pub use collector::Progress;
 pub use fleet::serve_agent;
+pub use grpc::compile_protos;
 pub use run::{Options, run};
 pub use self_test::{SelfTest, self_test};
 
@@ -87,6 +88,9 @@ pub enum Error {
     /// The types of gRPC messages cannot be read.
     #[error("cannot use the types of the gRPC messages: {0}")]
     Descriptors(String),
+    /// Files of gRPC types cannot be compiled.
+    #[error("cannot compile {0}")]
+    Protos(String),
     /// An agent cannot be started.
     #[error("cannot start {name}")]
     Agent {
