@@ -176,6 +176,19 @@ impl Origin {
     }
 }
 
+/// The head of a call before the load, with the metadata of the plan's first call that have no variables.
+pub(crate) fn early_call(plan: &Plan, path: &str, limit: Duration) -> Result<Arc<Head>, String> {
+    let mut steps = plan.scenarios.iter().flat_map(|scenario| &scenario.steps);
+    let metadata = steps.find_map(|step| match &step.action {
+        Action::Grpc(action) => Some(action.metadata.as_slice()),
+        Action::Http(_) | Action::Message(_) => None,
+    });
+    let constant = metadata.unwrap_or_default().iter().filter(|(_, value)| value.is_constant()).cloned();
+    let constant: Vec<(String, Template)> = constant.collect();
+    constant.iter().try_for_each(|(name, _)| metadata::check_name(name))?;
+    Origin::of(plan).grpc_head(path, headers(&constant, &plan.variables(0), None)?, &timeout(limit))
+}
+
 /// The value of `grpc-timeout`.
 fn timeout(limit: Duration) -> String {
     format!("{}m", limit.as_millis().min(99_999_999))

@@ -43,7 +43,7 @@ use std::net::IpAddr;
 
 pub use collector::Progress;
 pub use fleet::serve_agent;
-pub use grpc::compile_protos;
+pub use grpc::{compile_protos, reflect};
 pub use run::{Options, run};
 pub use self_test::{SelfTest, self_test};
 
@@ -88,6 +88,14 @@ pub enum Error {
     /// The types of gRPC messages cannot be read.
     #[error("cannot use the types of the gRPC messages: {0}")]
     Descriptors(String),
+    /// A server does not tell the types of its gRPC messages.
+    #[error("cannot ask {authority} for its gRPC types: {reason}")]
+    Reflection {
+        /// The server.
+        authority: String,
+        /// Why not.
+        reason: String,
+    },
     /// Files of gRPC types cannot be compiled.
     #[error("cannot compile {0}")]
     Protos(String),

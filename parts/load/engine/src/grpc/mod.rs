@@ -1,20 +1,24 @@
-//! gRPC over HTTP/2: messages from JSON and to JSON, frames, metadata and status codes.
+//! gRPC over HTTP/2: messages from JSON and to JSON, frames, metadata, status codes, and where the types come from.
 //!
-//! The types come as a `FileDescriptorSet` with the plan, compiled from `.proto` files (protos.rs); a message is written as protobuf's JSON form and encoded by
-//! it, so no code is generated for anybody's service. While answers come, their frames are followed (messages.rs); an
-//! answer is decoded only where a step looks at it.
+//! The types come as a `FileDescriptorSet` with the plan: the server is asked for it before the load (reflection.rs,
+//! over session.rs), or it is compiled from `.proto` files (protos.rs). A message is written as protobuf's JSON form and
+//! encoded by its type, so no code is generated for anybody's service. While answers come, their frames are followed
+//! (messages.rs); an answer is decoded only where a step looks at it.
 
 pub(crate) mod messages;
 pub(crate) mod metadata;
 mod options;
 mod protos;
+mod reflection;
+mod session;
 
 use base64::Engine as _;
 use bytes::Bytes;
-use prost_reflect::prost::Message as _;
+use prost::Message as _;
 use prost_reflect::{DescriptorPool, DynamicMessage, MessageDescriptor, MethodDescriptor, SerializeOptions};
 
 pub use protos::compile_protos;
+pub use reflection::reflect;
 
 /// The status of an error that says nothing more (gRPC status codes).
 pub(crate) const UNKNOWN: u16 = 2;
