@@ -13,6 +13,7 @@ mod http1;
 mod https;
 mod kubectl;
 mod load;
+mod load_grpc;
 mod platform;
 mod promises;
 mod python;
