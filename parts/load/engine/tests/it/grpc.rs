@@ -152,6 +152,15 @@ async fn answers_that_break_the_rules_are_counted_as_such() {
 }
 
 #[tokio::test]
+async fn a_stream_that_broke_the_rules_is_not_left_open() {
+    let target = GrpcTarget::start(serves("v1")).await;
+    let summary = result(plan_grpc(&target, vec![call("Odd", r#"{"text": "compressed without end"}"#)])).await;
+    accounted(&summary);
+    assert_eq!(summary.total().errors[&ErrorKind::Protocol], summary.total().sent);
+    assert!(target.given_up.load(Ordering::Relaxed) > 0);
+}
+
+#[tokio::test]
 async fn metadata_go_with_calls() {
     let target = GrpcTarget::start(serves("v1")).await;
     let with = |metadata: &[(&str, &str)]| {

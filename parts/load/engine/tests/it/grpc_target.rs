@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
 use h2::RecvStream;
@@ -54,6 +55,8 @@ pub(crate) enum Reflection {
 pub(crate) struct GrpcTarget {
     /// Where it listens.
     pub address: SocketAddr,
+    /// How many calls to `Odd` that would not end were given up by the client.
+    pub given_up: Arc<AtomicU64>,
     task: JoinHandle<()>,
 }
 
@@ -69,19 +72,21 @@ impl GrpcTarget {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let reflection = Arc::new(reflection);
+        let given_up = Arc::new(AtomicU64::new(0));
+        let counter = given_up.clone();
         let task = tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
-                let reflection = reflection.clone();
+                let (reflection, counter) = (reflection.clone(), counter.clone());
                 tokio::spawn(async move {
                     let mut connection = h2::server::handshake(stream).await.ok()?;
                     while let Some(Ok((request, respond))) = connection.accept().await {
-                        tokio::spawn(answer(request, respond, reflection.clone()));
+                        tokio::spawn(answer(request, respond, reflection.clone(), counter.clone()));
                     }
                     Some(())
                 });
             }
         });
-        GrpcTarget { address, task }
+        GrpcTarget { address, given_up, task }
     }
 }
 
@@ -101,6 +106,7 @@ async fn answer(
     request: Request<RecvStream>,
     mut respond: SendResponse<Bytes>,
     reflection: Arc<Reflection>,
+    given_up: Arc<AtomicU64>,
 ) -> Option<()> {
     let (head, mut body) = request.into_parts();
     let mut content = Vec::new();
@@ -127,6 +133,13 @@ async fn answer(
                 let response = Response::builder().status(503).body(()).ok()?;
                 let mut send = respond.send_response(response, false).ok()?;
                 return send.send_data(Bytes::from_static(b"<html>"), true).ok();
+            }
+            "compressed without end" => {
+                let mut send = respond.send_response(response.body(()).ok()?, false).ok()?;
+                send.send_data(Bytes::from_static(&[1, 0, 0, 0, 0]), false).ok()?;
+                let reason = std::future::poll_fn(|cx| send.poll_reset(cx)).await.ok()?;
+                given_up.fetch_add(u64::from(reason == h2::Reason::CANCEL), Ordering::Relaxed);
+                return Some(());
             }
             odd => self::odd(odd),
         },
