@@ -104,6 +104,12 @@ pub(crate) struct RequestArgs {
     /// The message of a gRPC call as JSON, or of a WebSocket as text; @FILE reads a file
     #[arg(long, value_name = "TEXT", conflicts_with_all = ["method", "body"])]
     pub(crate) message: Option<String>,
+    /// The .proto files of a gRPC service [default: asks the server by reflection]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) proto: Vec<PathBuf>,
+    /// Where .proto files look for their imports [default: their own directories]
+    #[arg(long, value_name = "DIR", requires = "proto")]
+    pub(crate) proto_path: Vec<PathBuf>,
     /// Rows of variables: a CSV file whose first line has their names
     #[arg(long, value_name = "FILE")]
     pub(crate) data: Option<PathBuf>,

@@ -1,6 +1,7 @@
 //! `purlin load`: the load generator's command line.
 //!
-//! `args` says what can be asked; `plan` makes a plan of a scenario file and options; `run` carries it out, shows it
+//! `args` says what can be asked; `plan` makes a plan of a scenario file and options, to which `types` adds those of gRPC
+//! messages; `run` carries it out, shows it
 //! while it lasts and writes its result; `saved` shows and compares results that were written before.
 
 pub(crate) mod args;
@@ -8,6 +9,7 @@ mod live;
 mod plan;
 mod run;
 mod saved;
+mod types;
 
 use anyhow::Context as _;
 use tokio::io::BufReader;

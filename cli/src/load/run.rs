@@ -15,6 +15,7 @@ use crate::load::args::{ResultFormat, RunArgs, SpreadArgs};
 use crate::load::live::{self, View};
 use crate::load::plan::{self, Task};
 use crate::load::saved;
+use crate::load::types;
 use crate::output::Output;
 use crate::signals::Signals;
 
@@ -59,12 +60,17 @@ async fn carry_out(task: Task, args: &RunArgs, options: Options, output: &mut Ou
         std::future::pending::<Infallible>().await
     };
     let mut shown = |progress: &purlin_load::Progress| view.show(progress, output);
-    let ran = tokio::select! {
-        ran = purlin_load::run(plan, &options, &mut shown) => ran,
+    let running = async {
+        let mut plan = plan;
+        plan.descriptors = types::of(&plan, &args.request, &options.allowed).await?;
+        purlin_load::run(plan, &options, &mut shown).await.map_err(failure)
+    };
+    let ran: Result<Summary, Failure> = tokio::select! {
+        ran = running => ran,
         never = stopping => match never {},
     };
     view.clear(output);
-    let mut summary = ran.map_err(failure)?;
+    let mut summary = ran?;
     summary.verdicts = threshold::judge(&thresholds, &summary);
     Ok(summary)
 }
@@ -109,7 +115,7 @@ fn judge(summary: &Summary) -> Result<(), Failure> {
 }
 
 /// Errors of the engine with the exit codes of the command line.
-fn failure(error: Error) -> Failure {
+pub(crate) fn failure(error: Error) -> Failure {
     match &error {
         Error::Resolve { .. } => Failure::new(exit::UNREACHABLE, error),
         Error::Foreign { .. } | Error::ServerName(_) | Error::Request { .. } => Failure::new(exit::USAGE, error),

@@ -200,7 +200,9 @@ impl Follow {
                 self.name,
                 told(status)
             ),
-            (Ok(false), _) => format!("{} closed its output: what it had still to send and to report is missing", self.name),
+            (Ok(false), _) => {
+                format!("{} closed its output: what it had still to send and to report is missing", self.name)
+            }
         };
         for worker in self.part.first..self.part.first + self.part.workers {
             let _ = self.reports.send(Report::Lost { worker, reason: reason.clone() });
