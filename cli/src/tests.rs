@@ -170,6 +170,105 @@ fn help_is_readable() {
 }
 
 #[test]
+fn help_of_load_is_readable() {
+    insta::assert_snapshot!(told(&["load", "--help"]), @"
+    Load an HTTP, gRPC or WebSocket service, and tell what its answers took
+
+    Usage: purlin load [OPTIONS] [URL]
+           purlin load <COMMAND>
+
+    Commands:
+      compare    Compare two results of the same load, with confidence intervals
+      report     Show a result that was saved, or make a page of it
+      self-test  Measure the concurrency that the generator stands on: 10,000 tasks, a bounded channel,
+                 5 workers
+      agent      Send a part of another purlin's load: orders on standard input, reports on standard
+                 output
+
+    Arguments:
+      [URL]  The target: http, https, ws, wss, grpc or grpcs
+
+    Options:
+      -f, --file <FILE>  A scenario file; options win over what it says
+      -h, --help         Print help
+
+    Pace:
+      -r, --rate <RATE>      Iterations to begin, whether or not the target keeps up: 500/s, 30000/m,
+                             100..1000 [default: 50/s]
+          --closed           Begin the next iteration when the last has ended, on each connection
+      -d, --duration <TIME>  How long, as in 30s or 1m30s [default: 10s]
+          --warm-up <TIME>   How long before figures count [default: 0s]
+          --spacing <HOW>    How arrivals are spread within the rate [default: constant] [possible
+                             values: constant, poisson]
+      -c, --connections <N>  Connections of all threads and processes together [default: 50]
+          --streams <N>      Requests at a time on a connection, with HTTP/2 and gRPC [default: 1]
+          --timeout <TIME>   How long a request may take [default: 10s]
+          --seed <N>         Where random numbers begin [default: a random one]
+
+    Request:
+          --protocol <PROTOCOL>  What is spoken [default: as the URL and the steps say, else HTTP/1.1]
+                                 [possible values: http1, http2, grpc, websocket]
+      -X, --method <METHOD>      The method [default: GET, with a body POST]
+      -H, --header <HEADER>      A header of all requests, as in 'accept: text/html'; may have variables
+      -b, --body <TEXT>          The body; @FILE reads a file. May have variables, as in ${uuid}
+          --host <HOST>          The Host header or :authority, where it is not the URL's
+          --call <METHOD>        A gRPC method: package.Service/Method
+          --message <TEXT>       The message of a gRPC call as JSON, or of a WebSocket as text; @FILE
+                                 reads a file
+          --data <FILE>          Rows of variables: a CSV file whose first line has their names
+          --order <ORDER>        Which row an iteration takes [default: sequential] [possible values:
+                                 sequential, random]
+          --trace-share <SHARE>  The share of requests with a traceparent header, 0 to 1 [default: 0]
+          --ca-file <FILE>       Authorities to trust, as PEM [default: those of the system]
+          --insecure             Take any certificate
+          --server-name <NAME>   The name that must stand in the certificate [default: the URL's host]
+
+    Result:
+          --fail-if <THRESHOLD>  Exit with 1 when this is so, as in 'p99>50ms' or 'errors>0.1%'
+          --save <FILE>          Keep the result as JSON, to show or compare it later
+          --html <FILE>          Write the result as a page that opens from disk
+      -o, --output <FORMAT>      How the result is written to standard output [default: text] [possible
+                                 values: text, json]
+      -q, --quiet                Show nothing while the load lasts
+
+    Senders:
+      -w, --workers <N>                    Threads that send, in each process [default: as many as
+                                           cores, at most one a connection]
+          --processes <N>                  Send from so many processes of this machine [default: 1]
+          --agent <COMMAND>                A command that starts an agent elsewhere, as in 'ssh host
+                                           purlin load agent'; one for each
+          --i-may-load-this-target <HOST>  Load this host though its address is neither loopback nor
+                                           private
+    ");
+    insta::assert_snapshot!(told(&["load", "compare", "--help"]), @"
+    Compare two results of the same load, with confidence intervals
+
+    Usage: purlin load compare [OPTIONS] <BASELINE> <CANDIDATE>
+
+    Arguments:
+      <BASELINE>   The result to compare with, as --save wrote it
+      <CANDIDATE>  The result that may be better or worse
+
+    Options:
+      -o, --output <FORMAT>  How it is written to standard output [default: text] [possible values:
+                             text, json]
+      -h, --help             Print help
+    ");
+    insta::assert_snapshot!(told(&["load", "report", "--help"]), @"
+    Show a result that was saved, or make a page of it
+
+    Usage: purlin load report [OPTIONS] <RESULT>
+
+    Arguments:
+      <RESULT>  The result, as --save wrote it
+
+    Options:
+          --html <FILE>  Write it as a page that opens from disk
+      -h, --help         Print help
+    ");
+}
+
+#[test]
 fn wrong_uses_name_the_way_out() {
     insta::assert_snapshot!(refused(&[]), @"
     A cloud-native platform in one binary: a Kubernetes API, and a gateway that serves what you apply
