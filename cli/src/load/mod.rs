@@ -5,6 +5,7 @@
 //! while it lasts and writes its result; `saved` shows and compares results that were written before.
 
 pub(crate) mod args;
+mod failure;
 mod live;
 mod plan;
 mod run;

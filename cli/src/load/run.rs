@@ -3,7 +3,7 @@
 use std::convert::Infallible;
 
 use anyhow::Context as _;
-use purlin_load::{Error, Options};
+use purlin_load::Options;
 use purlin_load_model::summary::Summary;
 use purlin_load_model::tally::ErrorKind;
 use purlin_load_model::threshold;
@@ -12,6 +12,7 @@ use purlin_load_report::text;
 use crate::exit;
 use crate::failure::Failure;
 use crate::load::args::{ResultFormat, RunArgs, SpreadArgs};
+use crate::load::failure::of as failure;
 use crate::load::live::{self, View};
 use crate::load::plan::{self, Task};
 use crate::load::saved;
@@ -112,13 +113,4 @@ fn judge(summary: &Summary) -> Result<(), Failure> {
         return Err(Failure::new(exit::UNREACHABLE, what).hint("is it running, and is it the right address?"));
     }
     Ok(())
-}
-
-/// Errors of the engine with the exit codes of the command line.
-pub(crate) fn failure(error: Error) -> Failure {
-    match &error {
-        Error::Resolve { .. } => Failure::new(exit::UNREACHABLE, error),
-        Error::Foreign { .. } | Error::ServerName(_) | Error::Request { .. } => Failure::new(exit::USAGE, error),
-        _ => Failure::new(exit::FAILED, error),
-    }
 }

@@ -8,7 +8,7 @@ use purlin_load_model::plan::{Action, Plan, Protocol};
 
 use crate::failure::Failure;
 use crate::load::args::RequestArgs;
-use crate::load::run::failure;
+use crate::load::failure::of as failure;
 
 /// The types that `plan` needs: a serialized `FileDescriptorSet` in base64.
 pub(crate) async fn of(plan: &Plan, request: &RequestArgs, allowed: &[String]) -> Result<Option<String>, Failure> {

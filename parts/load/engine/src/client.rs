@@ -9,8 +9,9 @@ use purlin_load_model::tally::ErrorKind;
 
 use crate::http1::Http1;
 use crate::http2::{Http2, Keeps, Link};
-use crate::prepare::{Step, Wire};
+use crate::prepare::Step;
 use crate::websocket::WebSocket;
+use crate::wire::Wire;
 use crate::worker::Worker;
 
 /// What a sender sends through.

@@ -19,8 +19,8 @@ use crate::connect::Dialer;
 use crate::guard;
 use crate::prepare::Prepared;
 use crate::report::Report;
+use crate::thread::{self, Job};
 use crate::usage::{self, Machine};
-use crate::worker::{self, Job};
 
 /// Which part of a whole load one process sends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -88,7 +88,7 @@ impl Crew {
             let worker = part.first + index;
             let reports = crew.reports.clone();
             let running = move || {
-                let ran = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| worker::run(job)));
+                let ran = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| thread::run(job)));
                 if ran.is_err() {
                     let _ = reports.send(Report::Lost { worker, reason: "a sending thread panicked".to_owned() });
                 }

@@ -11,9 +11,8 @@ use purlin_load_wire::hpack::Head;
 use purlin_load_wire::http1::Request;
 
 use crate::grpc::{self, Methods, metadata};
-use crate::http2::{self, Kind};
-use crate::prepare::Wire;
 use crate::trace::Trace;
+use crate::wire::{Http2Request, Kind, Wire};
 
 /// What a server sees as the sender, unless the plan says otherwise.
 const USER_AGENT: &str = concat!("purlin-load/", env!("CARGO_PKG_VERSION"));
@@ -118,7 +117,7 @@ impl Encoder {
             headers.push(("content-length", body.len().to_string()));
         }
         let head = self.origin.head(&action.method, &text(&action.path, variables)?, &headers)?;
-        Ok(Wire::Http2(http2::Request { head, body: body.into(), kind: Kind::Http }))
+        Ok(Wire::Http2(Http2Request { head, body: body.into(), kind: Kind::Http }))
     }
 
     fn grpc(&self, call: &Call, variables: &Variables<'_>, trace: Option<&Trace>) -> Result<Wire, String> {
@@ -129,7 +128,7 @@ impl Encoder {
         let headers = headers(&call.action.metadata, variables, trace)?;
         let head = self.origin.grpc_head(&call.action.path, headers, &self.timeout)?;
         let kind = if call.method.is_server_streaming() { Kind::Stream } else { Kind::Call };
-        Ok(Wire::Http2(http2::Request { head, body, kind }))
+        Ok(Wire::Http2(Http2Request { head, body, kind }))
     }
 }
 

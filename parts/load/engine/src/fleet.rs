@@ -21,8 +21,8 @@ use tokio_util::sync::CancellationToken;
 
 use crate::Error;
 use crate::crew::{Crew, Part, deal};
+use crate::options::Options;
 use crate::report::Report;
-use crate::run::Options;
 
 /// What an agent is told.
 #[derive(Clone, Debug, Serialize, Deserialize)]

@@ -10,14 +10,12 @@ use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::pin::Pin;
 use std::rc::Rc;
-use std::sync::Arc;
 use std::task::{Context, Poll, Waker, ready};
 use std::time::Instant;
 
-use bytes::{Buf as _, Bytes};
+use bytes::Buf as _;
 use purlin_load_model::tally::ErrorKind;
 use purlin_load_wire::h2::{Code, Connection, Event, Fields, Settings, StreamId};
-use purlin_load_wire::hpack::Head;
 use tokio::io::{AsyncRead as _, AsyncWrite as _, ReadBuf};
 use tokio::sync::Mutex;
 use tokio::task::{AbortHandle, spawn_local};
@@ -27,6 +25,7 @@ use crate::connect::Socket;
 use crate::deadline::Deadline;
 use crate::grpc;
 use crate::grpc::messages::Messages;
+use crate::wire::{Http2Request, Kind};
 use crate::worker::Worker;
 
 /// How much of an answer that is looked at is kept.
@@ -85,18 +84,6 @@ enum Ended {
 /// On how many connections a request is tried when servers refuse it.
 const TRIES: usize = 3;
 
-/// What a request asks for.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) enum Kind {
-    /// An answer of HTTP.
-    #[default]
-    Http,
-    /// One message of gRPC.
-    Call,
-    /// A stream of messages of gRPC.
-    Stream,
-}
-
 /// What of an answer is looked at.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Keeps {
@@ -124,17 +111,6 @@ pub(crate) struct Http2 {
     answer: Answer,
 }
 
-/// A request as it is sent.
-#[derive(Clone, Debug)]
-pub(crate) struct Request {
-    /// Its header block.
-    pub head: Arc<Head>,
-    /// Its body; empty is none.
-    pub body: Bytes,
-    /// What it asks for.
-    pub kind: Kind,
-}
-
 impl Http2 {
     /// A place on `link`.
     pub(crate) fn new(link: &Rc<Link>) -> Http2 {
@@ -152,7 +128,7 @@ impl Http2 {
     pub(crate) async fn exchange(
         &mut self,
         worker: &Rc<Worker>,
-        request: &Request,
+        request: &Http2Request,
         keeps: Keeps,
         deadline: Instant,
     ) -> Result<u16, ErrorKind> {
@@ -257,7 +233,7 @@ impl State {
     }
 
     /// Opens the stream, once there is room for it, and looks whether it has ended.
-    fn advance(&mut self, place: usize, request: &Request, cx: &Context<'_>) -> Poll<Ended> {
+    fn advance(&mut self, place: usize, request: &Http2Request, cx: &Context<'_>) -> Poll<Ended> {
         let exchange = &mut self.exchanges[place];
         if let Some(ended) = exchange.ended {
             return Poll::Ready(ended);

@@ -50,7 +50,7 @@ async fn iterate(worker: &Rc<Worker>, client: &mut Client, start: Start) -> bool
             // Later requests are meant to follow the answer before them, not an instant that was known before.
             intended = sent;
         }
-        let trace = Trace::draw(worker);
+        let trace = Trace::draw(worker.plan.trace_share, &mut worker.rng.borrow_mut());
         let request = Request { worker, step, counts, intended, sent, trace };
         match request.exchange(client, &mut variables).await {
             Outcome::Answered(_) => {}
@@ -87,7 +87,7 @@ impl<'a> Request<'a> {
         };
         let ended = Instant::now();
         let outcome = match answered {
-            Ok(status) => self.step.judge(status, client, variables),
+            Ok(status) => self.step.judge(status, |name| client.header(name), client.body(), variables),
             Err(error) => Outcome::Failed(error),
         };
         if let Some(in_flight) = in_flight {

@@ -26,16 +26,19 @@ mod guard;
 mod http1;
 mod http2;
 mod iteration;
+mod options;
 mod pacer;
 mod prepare;
 mod report;
 mod run;
 mod self_test;
+mod thread;
 mod timer;
 mod trace;
 mod trust;
 mod usage;
 mod websocket;
+mod wire;
 mod worker;
 
 use std::io;
@@ -44,7 +47,8 @@ use std::net::IpAddr;
 pub use collector::Progress;
 pub use fleet::serve_agent;
 pub use grpc::{compile_protos, reflect};
-pub use run::{Options, run};
+pub use options::Options;
+pub use run::run;
 pub use self_test::{SelfTest, self_test};
 
 /// Why a load test cannot be run.

@@ -7,7 +7,6 @@ use std::borrow::Cow;
 use std::rc::Rc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use prost_reflect::MessageDescriptor;
 use purlin_load_model::extract::Extraction;
 use purlin_load_model::iteration::Variables;
@@ -16,11 +15,10 @@ use purlin_load_model::tally::{ErrorKind, Outcome};
 use purlin_load_wire::http1::Sent;
 
 use crate::Error;
-use crate::client::Client;
 use crate::encode::Encoder;
 use crate::grpc::{self, Methods};
-use crate::http2;
 use crate::trace::Trace;
+use crate::wire::Wire;
 
 /// The requests of a plan.
 pub(crate) struct Prepared {
@@ -47,22 +45,6 @@ pub(crate) struct Step {
     extracts: bool,
     /// The type of the message that is looked at, with gRPC.
     answer: Option<MessageDescriptor>,
-}
-
-/// A request as it is written.
-#[derive(Clone, Debug)]
-pub(crate) enum Wire {
-    /// Head and body.
-    Http1(Bytes),
-    /// Head and body, of HTTP or gRPC.
-    Http2(http2::Request),
-    /// A WebSocket message, and how many answers it awaits.
-    Message {
-        /// The message.
-        text: String,
-        /// How many.
-        answers: u32,
-    },
 }
 
 impl Prepared {
@@ -145,7 +127,13 @@ impl Step {
     }
 
     /// Judges an answer, and takes from it what later steps need.
-    pub(crate) fn judge<'a>(&'a self, status: u16, client: &Client, variables: &mut Variables<'a>) -> Outcome {
+    pub(crate) fn judge<'a, 'c>(
+        &'a self,
+        status: u16,
+        header: impl Fn(&str) -> Option<&'c [u8]>,
+        body: &[u8],
+        variables: &mut Variables<'a>,
+    ) -> Outcome {
         let expected = match self.protocol {
             Protocol::Grpc if self.expect.status.is_empty() => status == 0,
             // A message that was answered has no status to judge.
@@ -156,11 +144,11 @@ impl Step {
             return Outcome::Unexpected(status, ErrorKind::Status);
         }
         let body = match (&self.answer, self.sent.keep_body) {
-            (Some(kind), true) => match grpc::json(kind, client.body()) {
+            (Some(kind), true) => match grpc::json(kind, body) {
                 Some(json) => Cow::Owned(json),
                 None => return Outcome::Unexpected(status, ErrorKind::Content),
             },
-            _ => Cow::Borrowed(client.body()),
+            _ => Cow::Borrowed(body),
         };
         if let Some(text) = &self.expect.contains
             && !contains(&body, text.as_bytes())
@@ -168,7 +156,7 @@ impl Step {
             return Outcome::Unexpected(status, ErrorKind::Content);
         }
         if self.extracts {
-            let Ok(values) = self.extract.read(|name| client.header(name), &body) else {
+            let Ok(values) = self.extract.read(header, &body) else {
                 return Outcome::Unexpected(status, ErrorKind::Content);
             };
             values.into_iter().for_each(|(variable, value)| variables.set(variable, value));

@@ -1,8 +1,7 @@
 //! Trace context on a share of the requests, so that the slowest can be found again in the target's traces.
 
 use rand::RngExt as _;
-
-use crate::worker::Worker;
+use rand::rngs::SmallRng;
 
 /// The `traceparent` of a request (W3C Trace Context).
 #[derive(Clone, Copy, Debug)]
@@ -12,13 +11,11 @@ pub(crate) struct Trace {
 }
 
 impl Trace {
-    /// One for the share of requests that are to carry a trace.
-    pub(crate) fn draw(worker: &Worker) -> Option<Trace> {
-        let share = worker.plan.trace_share;
+    /// One for this share of requests, 0 to 1.
+    pub(crate) fn draw(share: f64, rng: &mut SmallRng) -> Option<Trace> {
         if share <= 0.0 {
             return None;
         }
-        let rng = &mut *worker.rng.borrow_mut();
         // An id of zeros would be invalid.
         rng.random_bool(share.min(1.0)).then(|| Trace { id: rng.random::<u128>() | 1, span: rng.random::<u64>() | 1 })
     }
