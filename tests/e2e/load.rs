@@ -206,7 +206,7 @@ async fn exit_codes_say_what_came_of_it() -> anyhow::Result<()> {
     check(&[&bad, "--fail-if", "errors>=10%"], 1, "503 Service Unavailable", "errors>=10%").await?;
     check(&[&bad], 0, "wrong status", "").await?;
     check(&[&nowhere], 3, "no connection", "no request reached 127.0.0.1").await?;
-    check(&["http://192.0.2.1/"], 2, "", "--i-may-load-this-target 192.0.2.1").await?;
+    check(&["http://203.0.113.1/"], 2, "", "--i-may-load-this-target 203.0.113.1").await?;
     check(&[&good, "--fail-if", "speed>1"], 2, "", "speed").await?;
     check(&[&good, "--streams", "2"], 2, "", "streams").await?;
     check(&["ftp://127.0.0.1/"], 2, "", "ftp").await?;

@@ -84,7 +84,7 @@ async fn what_is_no_agent_is_named() -> anyhow::Result<()> {
     check("printf '\"hello'", "ended early (exit code 0)").await?;
     check("echo '{\"hello\":{\"purlin\":\"99\",\"format\":99}}'; exec sleep 600", "it is purlin 99").await?;
 
-    let far = load(&[&SOON[..], &["http://192.0.2.1/", "--processes", "2"]].concat()).await?;
+    let far = load(&[&SOON[..], &["http://203.0.113.1/", "--processes", "2"]].concat()).await?;
     anyhow::ensure!(far.code == Some(1) && far.err.contains("neither loopback nor private"), "{far:?}");
     Ok(())
 }

@@ -115,3 +115,19 @@ async fn running_out_of_descriptors_is_told() -> anyhow::Result<()> {
     anyhow::ensure!(count(&result, "/figures/succeeded") > 0 && said.code == Some(0), "{said:?}");
     Ok(())
 }
+
+#[tokio::test]
+async fn it_can_be_ended_while_it_connects() -> anyhow::Result<()> {
+    // Handshakes of TLS begin, and nobody answers them.
+    let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
+    let url = format!("https://{}/", silent.local_addr()?);
+    let pace = ["load", &url, "-r", "10/s", "-d", "1m", "-c", "2", "--timeout", "10m", "-q", "-o", "json"];
+    let child = command(PURLIN, &pace).spawn()?;
+    let _connections = [silent.accept().await?, silent.accept().await?];
+    kill("INT", child.id().context("it has ended")?).await?;
+    let said = said(child).await?;
+    let result = result_of(&said)?;
+    anyhow::ensure!(said.code == Some(0) && count(&result, "/tally/offered") == 0, "{said:?}");
+    anyhow::ensure!(missing(&result).contains("interrupted"), "{result}");
+    Ok(())
+}
