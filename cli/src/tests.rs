@@ -215,6 +215,10 @@ fn help_of_load_is_readable() {
           --call <METHOD>        A gRPC method: package.Service/Method
           --message <TEXT>       The message of a gRPC call as JSON, or of a WebSocket as text; @FILE
                                  reads a file
+          --proto <FILE>         The .proto files of a gRPC service [default: asks the server by
+                                 reflection]
+          --proto-path <DIR>     Where .proto files look for their imports [default: their own
+                                 directories]
           --data <FILE>          Rows of variables: a CSV file whose first line has their names
           --order <ORDER>        Which row an iteration takes [default: sequential] [possible values:
                                  sequential, random]
