@@ -215,7 +215,8 @@ impl Writer {
             }
         }
         (def.strategy.prepare_create)(&mut object);
-        if def.strategy.alias.is_none() && self.served.resource.is_custom() && self.served.version().status {
+        let status_is_ours = self.served.resource.is_custom() && self.served.version().status;
+        if status_is_ours {
             remove(&mut object, "status");
         }
         if let Some(fields) = object["metadata"].as_object_mut() {
@@ -232,6 +233,11 @@ impl Writer {
         }
         let _reserved = special::prepare(self, &mut object, None)?;
         self.validate(&object, None)?;
+        if status_is_ours {
+            // kube-apiserver defaults what it reads back, and with it the status that it has just dropped. Here what
+            // is stored is sent, so the default is stored.
+            default(&mut object, &self.served.version().schema);
+        }
         let name = metadata(&object, "name").unwrap_or_default().to_owned();
         let key = self.served.key(metadata(&object, "namespace"), &name);
         self.confirm_namespace_lives(&key)?;

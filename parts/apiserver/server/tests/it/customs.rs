@@ -135,6 +135,38 @@ async fn status_and_scale_are_the_other_half() {
 }
 
 #[tokio::test]
+async fn a_default_status_follows_the_one_that_is_dropped() {
+    let up = up().await;
+    let gateways = "/apis/gateway.networking.k8s.io/v1/namespaces/default/gateways";
+    let gateway = |name: &str| {
+        json!({
+            "apiVersion": "gateway.networking.k8s.io/v1", "kind": "Gateway", "metadata": {"name": name},
+            "spec": {"gatewayClassName": "other", "listeners": [{"name": "http", "port": 80, "protocol": "HTTP"}]},
+            "status": {"attachedListenerSets": 7},
+        })
+    };
+    let (posted, applied) = (format!("{gateways}/posted"), format!("{gateways}/applied"));
+    let (_, tried) = up.post(&format!("{gateways}?dryRun=All"), &gateway("tried")).await;
+    let made = up.made(gateways, gateway("posted")).await;
+    let (code, merged) = up.patch(&format!("{applied}?fieldManager=t"), APPLY, &gateway("applied")).await;
+    assert_eq!(code, 201, "{merged}");
+    let (_, read) = up.get(&posted).await;
+    for object in [&tried, &made, &merged, &read] {
+        let said = object["status"]["conditions"].as_array().unwrap().iter();
+        let said: Vec<_> = said.map(|c| (c["type"].as_str().unwrap(), c["status"].as_str().unwrap())).collect();
+        assert_eq!(said, [("Accepted", "Unknown"), ("Programmed", "Unknown")], "{object}");
+        assert_eq!(object["status"]["conditions"][0]["message"], "Waiting for controller");
+        assert_eq!(object["status"].get("attachedListenerSets"), None, "{object}");
+        assert!(!object["metadata"]["managedFields"].to_string().contains("f:status"), "{object}");
+        assert_eq!(object["metadata"]["generation"], 1);
+    }
+    // Taken away by who may, it comes back.
+    let (_, bare) = up.patch(&format!("{posted}/status"), MERGE, &json!({"status": null})).await;
+    assert_eq!(bare["status"], made["status"]);
+    up.stop().await;
+}
+
+#[tokio::test]
 async fn several_versions_and_a_schema_that_changes() {
     let up = up().await;
     up.made(CRDS, definition("boxes", "Box")).await;
