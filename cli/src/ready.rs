@@ -52,7 +52,7 @@ impl Ready {
         }
         out.push_str("  kubectl get ns\n");
         if self.gateway {
-            out.push_str("  kubectl apply -f examples/hello/hello.yaml\n");
+            out.push_str("  kubectl apply --server-side -f examples/hello/hello.yaml\n");
         }
         out.push_str("\nCtrl-C ends it.");
         out
@@ -98,7 +98,7 @@ mod tests {
 
           export KUBECONFIG=/home/ada/.local/share/purlin/kubeconfig
           kubectl get ns
-          kubectl apply -f examples/hello/hello.yaml
+          kubectl apply --server-side -f examples/hello/hello.yaml
 
         Ctrl-C ends it.
         ");
