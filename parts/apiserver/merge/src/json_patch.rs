@@ -5,7 +5,7 @@
 //! `test` for `null` also holds where there is nothing. Unlike it, negative indices are refused, as the RFC demands.
 
 use json_patch::jsonptr::Pointer;
-use json_patch::{Patch, PatchOperation, patch_unsafe};
+use json_patch::{PatchOperation, patch_unsafe};
 use serde_json::Value;
 
 use crate::{MAX_DEPTH, PatchError};
@@ -21,14 +21,7 @@ const MAX_TOUCHED: usize = 64 * 1024 * 1024;
 
 /// Applies a JSON patch. Nothing is changed when one operation fails.
 pub fn apply_json_patch(obj: &Value, patch: &[u8]) -> Result<Value, PatchError> {
-    let Patch(operations) =
-        serde_json::from_slice(patch).map_err(|e| PatchError::Malformed(format!("error decoding patch: {e}")))?;
-    if operations.len() > MAX_OPERATIONS {
-        return Err(PatchError::TooLarge(format!(
-            "The allowed maximum operations in a JSON patch is {MAX_OPERATIONS}, got {}",
-            operations.len()
-        )));
-    }
+    let operations = decode(patch)?;
     let mut doc = obj.clone();
     let mut growth = Growth::default();
     for (index, operation) in operations.iter().enumerate() {
@@ -46,6 +39,60 @@ pub fn apply_json_patch(obj: &Value, patch: &[u8]) -> Result<Value, PatchError> 
         })?;
     }
     Ok(doc)
+}
+
+/// The operations of a patch; what is wrong with one is told by its field (`[0].op`).
+fn decode(patch: &[u8]) -> Result<Vec<PatchOperation>, PatchError> {
+    let malformed = |why: String| PatchError::Malformed(format!("error decoding patch: {why}"));
+    let patch: Value = serde_json::from_slice(patch).map_err(|e| malformed(e.to_string()))?;
+    let Value::Array(operations) = patch else {
+        return Err(malformed("a JSON patch is a list of operations".to_owned()));
+    };
+    if operations.len() > MAX_OPERATIONS {
+        return Err(PatchError::TooLarge(format!(
+            "The allowed maximum operations in a JSON patch is {MAX_OPERATIONS}, got {}",
+            operations.len()
+        )));
+    }
+    let decoded = operations.into_iter().enumerate().map(|(index, operation)| {
+        check_fields(&operation).map_err(|why| malformed(format!("[{index}]{why}")))?;
+        serde_json::from_value(operation).map_err(|e| malformed(format!("[{index}]: {e}")))
+    });
+    decoded.collect()
+}
+
+/// Whether an operation has the fields that RFC 6902 demands of it; else which one is wrong, and why.
+fn check_fields(operation: &Value) -> Result<(), String> {
+    if !operation.is_object() {
+        return Err(": an operation is an object".to_owned());
+    }
+    let (pointers, has_value): (&[&str], bool) = match operation.get("op") {
+        Some(Value::String(op)) => match op.as_str() {
+            "add" | "replace" | "test" => (&["path"], true),
+            "remove" => (&["path"], false),
+            "move" | "copy" => (&["path", "from"], false),
+            unknown => {
+                return Err(format!(
+                    ".op: {unknown:?} is none of \"add\", \"remove\", \"replace\", \"move\", \"copy\", \"test\""
+                ));
+            }
+        },
+        Some(_) => return Err(".op: expected a string".to_owned()),
+        None => return Err(".op: required".to_owned()),
+    };
+    for field in pointers {
+        match operation.get(field) {
+            Some(Value::String(text)) => {
+                Pointer::parse(text).map_err(|e| format!(".{field}: {text:?} is no JSON pointer: {e}"))?;
+            }
+            Some(_) => return Err(format!(".{field}: expected a string")),
+            None => return Err(format!(".{field}: required")),
+        }
+    }
+    if has_value && operation.get("value").is_none() {
+        return Err(".value: required".to_owned());
+    }
+    Ok(())
 }
 
 fn name(operation: &PatchOperation) -> &'static str {
@@ -214,16 +261,39 @@ mod tests {
 
     #[test]
     fn malformed() {
-        for patch in [
-            "{",
-            "{}",
-            "null",
-            r#"[{"op":"grow","path":"/a"}]"#,
-            r#"[{"op":"add","path":"/a"}]"#,
-            r#"[{"op":"remove","path":"a"}]"#,
-        ] {
+        let check = |patch: &str, expected: &str| {
             let got = apply_json_patch(&json!({"a": 1}), patch.as_bytes());
-            assert!(matches!(got, Err(PatchError::Malformed(_))), "{patch}: {got:?}");
+            let Err(PatchError::Malformed(why)) = got else { panic!("{patch}: {got:?}") };
+            assert_eq!(why, format!("error decoding patch: {expected}"), "{patch}");
+        };
+        check("{", "EOF while parsing an object at line 1 column 1");
+        for patch in ["{}", "null", r#"{"op":"foo"}"#] {
+            check(patch, "a JSON patch is a list of operations");
+        }
+        let one = |operation: &str, expected: &str| {
+            check(&format!(r#"[{{"op":"test","path":"/a","value":1}},{operation}]"#), &format!("[1]{expected}"));
+        };
+        one("7", ": an operation is an object");
+        let known = r#""add", "remove", "replace", "move", "copy", "test""#;
+        one(r#"{"op":"foo"}"#, &format!(".op: \"foo\" is none of {known}"));
+        one(r#"{"op":1,"path":"/a"}"#, ".op: expected a string");
+        one(r#"{"path":"/a"}"#, ".op: required");
+        one(r#"{"op":"remove"}"#, ".path: required");
+        one(r#"{"op":"remove","path":["a"]}"#, ".path: expected a string");
+        one(r#"{"op":"move","path":"/a"}"#, ".from: required");
+        for op in ["add", "replace", "test"] {
+            one(&format!(r#"{{"op":"{op}","path":"/a"}}"#), ".value: required");
+        }
+        for pointer in ["a", "/a~2", "/~"] {
+            for (patch, field) in [
+                (json!([{"op": "remove", "path": pointer}]), "path"),
+                (json!([{"op": "copy", "path": "/b", "from": pointer}]), "from"),
+            ] {
+                let got = apply_json_patch(&json!({"a": 1}), patch.to_string().as_bytes());
+                let Err(PatchError::Malformed(why)) = got else { panic!("{patch}: {got:?}") };
+                let begin = format!("error decoding patch: [0].{field}: {pointer:?} is no JSON pointer: ");
+                assert!(why.len() > begin.len() && why.starts_with(&begin), "{why}");
+            }
         }
     }
 
