@@ -1,4 +1,4 @@
-//! Paths that are no resources: discovery, OpenAPI, version, health, keys of the token issuer.
+//! Paths that are no resources: discovery, OpenAPI, version, health, metrics, keys of the token issuer.
 //!
 //! Documents about resources are rendered when first asked for and kept with the catalog that they describe.
 
@@ -16,6 +16,7 @@ use purlin_apiserver_publish as publish;
 use purlin_apiserver_publish::{DiscoveryVersion, Root};
 use purlin_auth::token::{CONFIGURATION_PATH, JWKS_PATH};
 use purlin_resource::{ApiBody, boxed};
+use purlin_telemetry::metrics;
 use serde_json::{Value, json};
 use tokio::sync::OnceCell;
 
@@ -29,16 +30,21 @@ use crate::health;
 const MINOR: &str = "36";
 
 /// The paths that `/` lists, beside those of health.
-const PATHS: [&str; 8] = [
+const PATHS: [&str; 9] = [
     "/.well-known/openid-configuration",
     "/api",
     "/api/v1",
     "/apis",
+    "/metrics",
     "/openapi/v2",
     "/openapi/v3",
     "/openid/v1/jwks",
     "/version",
 ];
+
+const PLAIN: &str = "text/plain; charset=utf-8";
+/// The text format of Prometheus.
+const METRICS: &str = "text/plain; version=0.0.4; charset=utf-8";
 
 /// A rendered document and its entity tag.
 type Document = (Arc<[u8]>, String);
@@ -73,9 +79,12 @@ pub(crate) async fn answer(api: &Api, path: &str, request: &Parts) -> ApiResult<
         return Err(ApiError::method_not_allowed());
     }
     if let Some((status, text)) = health::answer(api, path, request.uri.query().unwrap_or_default()).await? {
-        return Ok(plain(status, text));
+        let mut response = plain(PLAIN, text);
+        *response.status_mut() = status;
+        return Ok(response);
     }
     match path {
+        "/metrics" => Ok(plain(METRICS, metrics::render())),
         "/version" => Ok(content::value(StatusCode::OK, &version())),
         JWKS_PATH => Ok(content::value(StatusCode::OK, &api.tokens.jwks())),
         CONFIGURATION_PATH => {
@@ -103,11 +112,10 @@ fn version() -> Value {
     })
 }
 
-fn plain(status: StatusCode, text: String) -> Response<ApiBody> {
+fn plain(media_type: &'static str, text: String) -> Response<ApiBody> {
     let mut response = Response::new(boxed(text));
-    *response.status_mut() = status;
     let headers = response.headers_mut();
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(media_type));
     headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     response
 }

@@ -1,4 +1,4 @@
-//! `/healthz`, `/livez`, `/readyz` and the checks below them.
+//! `/healthz`, `/livez`, `/readyz` and the checks below them, and `/metrics`.
 
 use crate::platform::up;
 
@@ -37,5 +37,23 @@ async fn each_check_is_told_and_fails_alone() {
     assert!(code == 500 && why.starts_with("internal server error: the store cannot be read: "), "{code} {why}");
     let excluded = "[+]ping ok\n[+]store excluded: ok\nlivez check passed\n";
     assert_eq!(health("/livez?exclude=store&verbose").await, good(excluded));
+    up.stop().await;
+}
+
+#[tokio::test]
+async fn metrics_are_for_who_may_read_them() {
+    let up = up().await;
+    let monitor = up.as_user("prometheus", &["system:monitoring"]);
+    let (code, headers, text) = monitor.full("GET", "/metrics", &[], "").await;
+    assert_eq!((code, &headers["content-type"]), (200, &"text/plain; version=0.0.4; charset=utf-8".parse().unwrap()));
+    let text = text.as_str().unwrap();
+    for line in ["# TYPE purlin_apiserver_request_seconds histogram\n", "\nprocess_resident_memory_bytes "] {
+        assert!(text.contains(line), "{line} in {text}");
+    }
+    assert_eq!(up.get("/metrics").await.0, 200);
+    for stranger in [up.as_user("ada", &[]), up.as_user("system:anonymous", &["system:unauthenticated"])] {
+        assert_eq!(stranger.get("/metrics").await.0, 403);
+    }
+    assert_eq!((up.post("/metrics", &"".into()).await.0, up.get("/metrics/slis").await.0), (405, 404));
     up.stop().await;
 }
