@@ -9,6 +9,7 @@ mod accounts;
 mod expire;
 mod garbage;
 mod graph;
+mod left;
 mod namespaces;
 mod roles;
 

@@ -7,10 +7,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use purlin_apiserver_schema::Scope;
-use serde_json::{Value, json};
+use serde_json::Value;
 use tokio::sync::mpsc;
 use tokio::task::{self, JoinSet};
 
+use super::left::Left;
 use super::writer;
 use crate::api::Api;
 use crate::catalog::Served;
@@ -18,7 +19,7 @@ use crate::delete::DeleteOptions;
 use crate::error::{ApiError, ApiResult};
 use crate::select::Selection;
 use crate::special::{crd, finalize};
-use crate::storage::{Change, Key};
+use crate::storage::{Change, Key, Stored};
 use crate::verbs::Part;
 
 type Work = (Arc<str>, Arc<str>);
@@ -110,20 +111,23 @@ async fn empty_namespace(api: &Arc<Api>, name: &Arc<str>) -> ApiResult<bool> {
     if !is_terminating(api, &namespaces, &key).await? {
         return Ok(true);
     }
-    let mut held = Vec::new();
+    let mut left = Left::default();
     let resources = catalog.resources().filter(|r| r.def.scope == Scope::Namespaced && r.def.strategy.alias.is_none());
     for resource in resources {
         if !is_terminating(api, &namespaces, &key).await? {
             return Ok(true);
         }
         let served = Served { resource: Arc::clone(resource), index: resource.def.storage };
-        let left = empty_of(api, &served, Some(name), "namespace-controller").await?;
-        if left > 0 {
-            held.push(format!("{} has {left} resource instances", served.def().key()));
+        match empty_of(api, &served, Some(name), "namespace-controller").await {
+            Ok(held) => left.add(&served, &held),
+            Err(error) => {
+                tracing::warn!(namespace = %name, error = error.message, "failed to empty; tried again");
+                left.fail(&error);
+            }
         }
     }
     let writer = writer(api, &namespaces, "namespace-controller", "delete");
-    if held.is_empty() {
+    if left.is_nothing() {
         // What was created in between makes this fail, and is found at the next try.
         let without = |old: &Value| {
             if !super::is_terminating(old) {
@@ -132,27 +136,27 @@ async fn empty_namespace(api: &Arc<Api>, name: &Arc<str>) -> ApiResult<bool> {
             let finalizers = old["spec"]["finalizers"].as_array().into_iter().flatten();
             Ok(finalizers.filter(|f| *f != "kubernetes").cloned().collect())
         };
-        return match finalize(&writer, &key, without).await {
-            Ok(written) => Ok(written.deleted),
-            Err(error) if error.reason == "NotFound" => Ok(true),
-            Err(error) if error.reason == "Conflict" => Ok(false),
-            Err(error) => Err(error),
-        };
+        match finalize(&writer, &key, without).await {
+            // Somebody else's finalizer holds it still.
+            Ok(written) if !written.deleted => {}
+            Ok(_) | Err(ApiError { reason: "NotFound", .. }) => return Ok(true),
+            Err(error) if error.reason == "Conflict" => return Ok(false),
+            Err(error) => return Err(error),
+        }
     }
-    let message = format!("Some content in the namespace has finalizers remaining: {}", held.join(", "));
     let says = |old: &Value| {
+        if !super::is_terminating(old) {
+            return Err(ApiError::not_found(namespaces.def(), name));
+        }
         let mut new = old.clone();
-        let before = old["status"]["conditions"].as_array().into_iter().flatten();
-        let since =
-            before.filter(|c| c["type"] == "NamespaceContentRemaining").find_map(|c| c["lastTransitionTime"].as_str());
-        let since = since.map_or_else(|| api.now(), str::to_owned);
-        new["status"]["conditions"] = json!([{
-            "type": "NamespaceContentRemaining", "status": "True", "reason": "SomeResourcesRemain",
-            "message": message, "lastTransitionTime": since,
-        }]);
+        new["status"]["conditions"] = left.conditions(old, &api.now()).into();
         Ok(new)
     };
-    writer.change(&key, Part::Status, &[], says).await.map(|_| false)
+    match writer.change(&key, Part::Status, &[], says).await {
+        Ok(_) => Ok(false),
+        Err(error) if error.reason == "NotFound" => Ok(true),
+        Err(error) => Err(error),
+    }
 }
 
 /// Whether it is gone.
@@ -165,7 +169,7 @@ async fn empty_definition(api: &Arc<Api>, name: &Arc<str>) -> ApiResult<bool> {
     }
     let gone = catalog.stored(name);
     if let Some(served) = &gone
-        && empty_of(api, served, None, "crd-finalizer").await? > 0
+        && !empty_of(api, served, None, "crd-finalizer").await?.is_empty()
     {
         return Ok(false);
     }
@@ -223,11 +227,10 @@ async fn offer_names(api: &Arc<Api>, definitions: &Served, group: &str) -> ApiRe
     Ok(())
 }
 
-/// Deletes all objects of a resource; how many are held by finalizers.
-async fn empty_of(api: &Arc<Api>, served: &Served, ns: Option<&Arc<str>>, who: &'static str) -> ApiResult<usize> {
+/// Deletes all objects of a resource; those that finalizers hold.
+async fn empty_of(api: &Arc<Api>, served: &Served, ns: Option<&Arc<str>>, who: &'static str) -> ApiResult<Vec<Stored>> {
     let writer = writer(api, served, who, "delete");
     let selection = Selection::all(ns.map(|ns| ns.to_string()));
     writer.delete_all(&selection, &DeleteOptions::default()).await?;
-    let left = super::all(api, &served.resource.gr, ns).await.map_err(crate::read::read_error)?;
-    Ok(left.len())
+    super::all(api, &served.resource.gr, ns).await.map_err(crate::read::read_error)
 }

@@ -39,11 +39,24 @@ async fn a_namespace_waits_for_finalizers() {
     let (code, late) = up.post("/api/v1/namespaces/t/secrets", &json!({"metadata": {"name": "late"}})).await;
     assert_eq!((code, late["details"]["causes"][0]["reason"].as_str()), (403, Some("NamespaceTerminating")), "{late}");
     up.gone("/api/v1/namespaces/t/secrets/free").await;
-    let told = || async { up.get(namespace).await.1.to_string().contains("configmaps has 1 resource instances") };
-    until("the condition", told).await;
+    let told = async || {
+        let (_, namespace) = up.get(namespace).await;
+        let conditions = namespace["status"]["conditions"].as_array().into_iter().flatten();
+        conditions.map(|c| ["type", "status", "message"].map(|f| c[f].as_str().unwrap()).join(": ")).collect::<Vec<_>>()
+    };
+    let held = [
+        "NamespaceDeletionDiscoveryFailure: False: All resources successfully discovered",
+        "NamespaceDeletionGroupVersionParsingFailure: False: All legacy kube types successfully parsed",
+        "NamespaceDeletionContentFailure: False: All content successfully deleted, may be waiting on finalization",
+        "NamespaceContentRemaining: True: Some resources are remaining: configmaps. has 1 resource instances",
+        "NamespaceFinalizersRemaining: True: Some content in the namespace has finalizers remaining: x.io/y in 1 resource instances",
+    ];
+    until("the conditions", || async { told().await == held }).await;
     up.patch(map, MERGE, &json!({"metadata": {"finalizers": null}})).await;
     until("its own finalizer", || async { up.get(namespace).await.1["spec"]["finalizers"] == json!(["x.io/spec"]) })
         .await;
+    let free = "NamespaceFinalizersRemaining: False: All content-preserving finalizers finished";
+    until("the last condition", || async { told().await.get(4).is_some_and(|last| last == free) }).await;
     let quiet = up.revision().await;
     tokio::time::sleep(std::time::Duration::from_millis(300)).await;
     assert_eq!(up.revision().await, quiet, "waiting writes nothing");
