@@ -5,6 +5,7 @@
 //! In process and over TLS it is the same way; only the first step differs.
 
 use std::collections::HashSet;
+use std::net::SocketAddr;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -56,6 +57,8 @@ pub(crate) struct Api {
     pub(crate) terminating: RwLock<HashSet<Arc<str>>>,
     pub(crate) tokens: TokenSigner,
     pub(crate) clock: Clock,
+    /// Where the API listens.
+    pub(crate) listen: SocketAddr,
     /// PEM of the platform root, as `kube-root-ca.crt` has it.
     pub(crate) root_pem: String,
     /// Ends watches.

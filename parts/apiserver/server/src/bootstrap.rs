@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 use crate::api::Api;
 use crate::error::ApiResult;
 use crate::options::FieldValidation;
+use crate::reconcile::kubernetes;
 use crate::verbs::Part;
 use crate::write::{Writer, controller, metadata};
 
@@ -23,21 +24,13 @@ pub(crate) async fn run(api: &Arc<Api>) -> anyhow::Result<()> {
     ensure(api, namespaces).await?;
     let mut rest = purlin_apiserver_builtin::bootstrap_roles();
     rest.extend(purlin_gateway_api::crds());
-    rest.push(kubernetes_service());
+    rest.extend(kubernetes::objects(api.listen));
     rest.extend(part_bindings());
     ensure(api, rest).await
 }
 
 fn namespace(name: &str) -> Value {
     json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})
-}
-
-fn kubernetes_service() -> Value {
-    json!({
-        "apiVersion": "v1", "kind": "Service",
-        "metadata": {"name": "kubernetes", "namespace": "default", "labels": {"component": "apiserver", "provider": "kubernetes"}},
-        "spec": {"clusterIP": "10.96.0.1", "ports": [{"name": "https", "port": 443, "targetPort": 6443, "protocol": "TCP"}]},
-    })
 }
 
 /// What each part of purlin may do: the same list as a Helm chart grants, so that what works here works there.
@@ -91,7 +84,8 @@ async fn ensure(api: &Arc<Api>, objects: Vec<Value>) -> anyhow::Result<()> {
     futures::future::try_join_all(each).await.map(drop)
 }
 
-async fn one(api: &Arc<Api>, object: Value) -> ApiResult<()> {
+/// Creates an object of the installation, or brings it up to date.
+pub(crate) async fn one(api: &Arc<Api>, object: Value) -> ApiResult<()> {
     let (group, version) = match object["apiVersion"].as_str().unwrap_or_default().split_once('/') {
         Some((group, version)) => (group, version),
         None => ("", object["apiVersion"].as_str().unwrap_or_default()),
@@ -121,7 +115,7 @@ async fn one(api: &Arc<Api>, object: Value) -> ApiResult<()> {
 }
 
 /// The stored object with what an installation decides: the spec of definitions, the rules of roles that say that they
-/// may be updated. All else is left as its owners have it.
+/// may be updated, where the API is. All else is left as its owners have it.
 fn brought_up_to_date(old: &Value, wanted: &Value) -> Value {
     let mut new = old.clone();
     let kind = wanted["kind"].as_str().unwrap_or_default();
@@ -148,6 +142,17 @@ fn brought_up_to_date(old: &Value, wanted: &Value) -> Value {
             let missing: Vec<Value> = missing.cloned().collect();
             subjects.extend(missing);
             new["subjects"] = subjects.into();
+        }
+        "Service" => new["spec"]["ports"] = wanted["spec"]["ports"].clone(),
+        "EndpointSlice" | "Endpoints" => {
+            for field in ["endpoints", "ports", "subsets"] {
+                if let Some(value) = wanted.get(field) {
+                    new[field] = value.clone();
+                }
+            }
+            for (name, value) in wanted["metadata"]["labels"].as_object().into_iter().flatten() {
+                new["metadata"]["labels"][name] = value.clone();
+            }
         }
         _ => {}
     }

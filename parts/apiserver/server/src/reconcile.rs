@@ -3,12 +3,13 @@
 //! Observers of the [`crate::storage::Hub`] keep what every request needs (RBAC rules, the catalog, namespaces in
 //! termination, taken addresses) in step with the store, before a write is acknowledged. What takes longer is
 //! queued from there to tasks: emptying namespaces and definitions, collecting garbage, filling new namespaces,
-//! aggregating roles, expiring events.
+//! aggregating roles, keeping the Service `kubernetes`, expiring events.
 
 mod accounts;
 mod expire;
 mod garbage;
 mod graph;
+pub(crate) mod kubernetes;
 mod left;
 mod namespaces;
 mod roles;
@@ -37,6 +38,8 @@ struct Queues {
     garbage: mpsc::UnboundedSender<Arc<Event>>,
     /// Wakes the aggregation of roles.
     roles: Arc<tokio::sync::Notify>,
+    /// Wakes who looks after the Service `kubernetes`.
+    kubernetes: Arc<tokio::sync::Notify>,
 }
 
 /// Makes the API follow its store from now on, and starts the tasks; they end with the API's shutdown.
@@ -45,7 +48,9 @@ pub(crate) fn start(api: &Arc<Api>, tasks: &Tasks) {
     let (accounts, accounts_work) = mpsc::unbounded_channel();
     let (garbage, garbage_work) = mpsc::unbounded_channel();
     let roles = Arc::new(tokio::sync::Notify::new());
-    let queues = Queues { terminating, accounts, garbage, roles: Arc::clone(&roles) };
+    let kubernetes = Arc::new(tokio::sync::Notify::new());
+    let queues =
+        Queues { terminating, accounts, garbage, roles: Arc::clone(&roles), kubernetes: Arc::clone(&kubernetes) };
     let weak = Arc::downgrade(api);
     api.storage.hub().observe(move |event| {
         if let Some(api) = weak.upgrade() {
@@ -57,6 +62,7 @@ pub(crate) fn start(api: &Arc<Api>, tasks: &Tasks) {
     tasks.spawn(accounts::run(Arc::clone(api), accounts_work));
     tasks.spawn(garbage::run(Arc::clone(api), garbage_work));
     tasks.spawn(roles::run(Arc::clone(api), roles));
+    tasks.spawn(kubernetes::run(Arc::clone(api), kubernetes));
     tasks.spawn(expire::run(Arc::clone(api)));
 }
 
@@ -98,6 +104,9 @@ fn queue(queues: &Queues, event: &Arc<Event>) {
         }
         "clusterroles.rbac.authorization.k8s.io" => queues.roles.notify_one(),
         _ => {}
+    }
+    if kubernetes::concerns(event) {
+        queues.kubernetes.notify_one();
     }
     if garbage::concerns(event) {
         let _ = queues.garbage.send(Arc::clone(event));

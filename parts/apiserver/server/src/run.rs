@@ -36,7 +36,7 @@ const ISSUER: &str = "https://kubernetes.default.svc.cluster.local";
 /// When the store cannot be read, or the first objects cannot be created.
 pub async fn run(ctx: Context, config: Config) -> anyhow::Result<()> {
     let listening = ctx.gate("listening");
-    let api = Arc::new(open(&ctx).await?);
+    let api = Arc::new(open(&ctx, &config).await?);
     learn(&api).await?;
     reconcile::start(&api, &ctx.tasks);
     bootstrap::run(&api).await?;
@@ -69,7 +69,7 @@ impl Drop for Retire<'_> {
     }
 }
 
-async fn open(ctx: &Context) -> anyhow::Result<Api> {
+async fn open(ctx: &Context, config: &Config) -> anyhow::Result<Api> {
     let platform = &ctx.platform;
     let storage = Storage::open(platform.store.clone()).await.context("failed to read the API server's tables")?;
     let tokens = TokenSigner::new(platform.pki.token_key(), ISSUER).context("failed to load the token key")?;
@@ -83,6 +83,7 @@ async fn open(ctx: &Context) -> anyhow::Result<Api> {
         terminating: RwLock::default(),
         tokens,
         clock: platform.clock.clone(),
+        listen: config.listener.local_addr().context("failed to read where the API listens")?,
         root_pem: platform.pki.root_pem().to_owned(),
         shutdown: ctx.shutdown.clone(),
         metrics: Metrics::register(),

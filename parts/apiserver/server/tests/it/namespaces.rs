@@ -119,3 +119,36 @@ async fn a_thousand_objects_go_with_their_namespace() {
     assert_eq!(up.get(maps).await.1["items"], json!([]));
     up.stop().await;
 }
+
+#[tokio::test]
+async fn the_service_of_the_api_comes_back() {
+    let up = up().await;
+    let service = "/api/v1/namespaces/default/services/kubernetes";
+    let slice = "/apis/discovery.k8s.io/v1/namespaces/default/endpointslices/kubernetes";
+    let endpoints = "/api/v1/namespaces/default/endpoints/kubernetes";
+    let (ip, port) = (up.address.ip().to_string(), up.address.port());
+    let right = async || {
+        let [service, slice, endpoints] = [up.get(service).await.1, up.get(slice).await.1, up.get(endpoints).await.1];
+        let subset = &endpoints["subsets"][0];
+        service["spec"]["clusterIP"] == "10.96.0.1"
+            && service["spec"]["ports"][0]["targetPort"] == port
+            && slice["metadata"]["labels"]["kubernetes.io/service-name"] == "kubernetes"
+            && slice["endpoints"] == json!([{"addresses": [ip], "conditions": {"ready": true}}])
+            && slice["ports"] == json!([{"name": "https", "port": port, "protocol": "TCP"}])
+            && (&subset["addresses"][0]["ip"], &subset["ports"][0]["port"]) == (&json!(ip), &json!(port))
+    };
+    assert!(right().await);
+    for path in [service, slice, endpoints] {
+        let before = up.get(path).await.1["metadata"]["uid"].clone();
+        assert_eq!(up.delete(path).await.0, 200);
+        until(path, || async { right().await && up.get(path).await.1["metadata"]["uid"] != before }).await;
+    }
+    let stray =
+        json!({"metadata": {"labels": {"kubernetes.io/service-name": "other", "mine": "kept"}}, "endpoints": []});
+    assert_eq!(up.patch(slice, MERGE, &stray).await.0, 200);
+    until("the slice to be put right", &right).await;
+    assert_eq!(up.get(slice).await.1["metadata"]["labels"]["mine"], "kept");
+    // What is right is not written again and again.
+    up.settled().await;
+    up.stop().await;
+}
