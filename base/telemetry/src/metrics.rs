@@ -1,10 +1,17 @@
 //! Metric handles and the process-wide registry that `/metrics` renders.
 //!
 //! `counter`, `gauge` and `histogram` register a series (name, help, labels) and return a handle; the same name and
-//! labels return the same series. Handles are atomics: cheap to clone, no lock when touched.
+//! labels return the same series. Handles are atomics: cheap to clone, no lock when touched or dropped.
+//!
+//! A series stays for as long as the process, but for one that was registered `_while_held`: it is for labels that come
+//! and go, and is gone once the last clone of its handle is. Nobody tells the registry: it holds a clone itself, so a
+//! count of one says that the series is abandoned. That is looked at before a rendering, and when a family has doubled
+//! since the last look, so abandoned series never outnumber the others by more than that, scraped or not.
+//!
 //! Text format: Prometheus exposition format 0.0.4.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::fmt::Write as _;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -89,9 +96,76 @@ enum Series {
     Histogram(Histogram),
 }
 
+impl Series {
+    /// Whether somebody else than the registry has a handle.
+    fn is_held(&self) -> bool {
+        let handles = match self {
+            Series::Counter(c) => Arc::strong_count(&c.0),
+            Series::Gauge(g) => Arc::strong_count(&g.0),
+            Series::Histogram(h) => Arc::strong_count(&h.0),
+        };
+        handles > 1
+    }
+}
+
+/// How long a series is kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Keep {
+    Always,
+    WhileHeld,
+}
+
+struct Kept {
+    series: Series,
+    keep: Keep,
+}
+
+impl Kept {
+    /// No handle can come back to one that is not: they are made under the registry's lock, or from each other.
+    fn is_alive(&self) -> bool {
+        self.keep == Keep::Always || self.series.is_held()
+    }
+}
+
+/// A family of fewer series than this is not looked through for abandoned ones before it is rendered.
+const SMALL: usize = 64;
+
 struct Family {
     help: &'static str,
-    series: BTreeMap<String, Series>,
+    series: BTreeMap<String, Kept>,
+    /// At this size it is looked through.
+    full: usize,
+}
+
+impl Family {
+    fn new(help: &'static str) -> Self {
+        Family { help, series: BTreeMap::new(), full: SMALL }
+    }
+
+    fn sweep(&mut self) {
+        self.series.retain(|_, kept| kept.is_alive());
+        self.full = SMALL.max(self.series.len() * 2);
+    }
+
+    /// The series of these labels; a new one where there is none, or an abandoned one.
+    fn series(&mut self, labels: String, keep: Keep, new: impl FnOnce() -> Series) -> &Series {
+        if self.series.len() >= self.full {
+            self.sweep();
+        }
+        let kept = match self.series.entry(labels) {
+            Entry::Vacant(vacant) => vacant.insert(Kept { series: new(), keep }),
+            Entry::Occupied(mut found) => {
+                if !found.get().is_alive() {
+                    found.insert(Kept { series: new(), keep });
+                }
+                found.into_mut()
+            }
+        };
+        if keep == Keep::Always {
+            kept.keep = Keep::Always;
+        }
+        &kept.series
+    }
 }
 
 type Families = Mutex<BTreeMap<&'static str, Family>>;
@@ -106,10 +180,22 @@ fn registry() -> &'static Families {
 /// # Panics
 /// When the name is taken by a metric of another type: a mistake of the program, found at start-up.
 pub fn counter(name: &'static str, help: &'static str, labels: &[(&str, &str)]) -> Counter {
+    a_counter(name, help, labels, Keep::Always)
+}
+
+/// A counter that is there for as long as somebody holds it; one that returns starts at zero.
+///
+/// # Panics
+/// As [`counter`].
+pub fn counter_while_held(name: &'static str, help: &'static str, labels: &[(&str, &str)]) -> Counter {
+    a_counter(name, help, labels, Keep::WhileHeld)
+}
+
+fn a_counter(name: &'static str, help: &'static str, labels: &[(&str, &str)], keep: Keep) -> Counter {
     with_series(
         name,
         help,
-        labels,
+        (labels, keep),
         || Series::Counter(Counter(Arc::default())),
         |s| match s {
             Series::Counter(c) => Some(c.clone()),
@@ -126,7 +212,7 @@ pub fn gauge(name: &'static str, help: &'static str, labels: &[(&str, &str)]) ->
     with_series(
         name,
         help,
-        labels,
+        (labels, Keep::Always),
         || Series::Gauge(Gauge(Arc::default())),
         |s| match s {
             Series::Gauge(g) => Some(g.clone()),
@@ -140,10 +226,22 @@ pub fn gauge(name: &'static str, help: &'static str, labels: &[(&str, &str)]) ->
 /// # Panics
 /// As [`counter`].
 pub fn histogram(name: &'static str, help: &'static str, labels: &[(&str, &str)]) -> Histogram {
+    a_histogram(name, help, labels, Keep::Always)
+}
+
+/// A histogram that is there for as long as somebody holds it; one that returns starts at zero.
+///
+/// # Panics
+/// As [`counter`].
+pub fn histogram_while_held(name: &'static str, help: &'static str, labels: &[(&str, &str)]) -> Histogram {
+    a_histogram(name, help, labels, Keep::WhileHeld)
+}
+
+fn a_histogram(name: &'static str, help: &'static str, labels: &[(&str, &str)], keep: Keep) -> Histogram {
     with_series(
         name,
         help,
-        labels,
+        (labels, keep),
         || Series::Histogram(Histogram(Arc::default())),
         |s| match s {
             Series::Histogram(h) => Some(h.clone()),
@@ -155,14 +253,14 @@ pub fn histogram(name: &'static str, help: &'static str, labels: &[(&str, &str)]
 fn with_series<H>(
     name: &'static str,
     help: &'static str,
-    labels: &[(&str, &str)],
+    (labels, keep): (&[(&str, &str)], Keep),
     new: impl FnOnce() -> Series,
     pick: impl FnOnce(&Series) -> Option<H>,
 ) -> H {
     let mut families = registry().lock();
-    let family = families.entry(name).or_insert_with(|| Family { help, series: BTreeMap::new() });
-    let series = family.series.entry(label_text(labels)).or_insert_with(new);
-    pick(series).unwrap_or_else(|| panic!("metric {name} is registered with another type"))
+    let family = families.entry(name).or_insert_with(|| Family::new(help));
+    pick(family.series(label_text(labels), keep, new))
+        .unwrap_or_else(|| panic!("metric {name} is registered with another type"))
 }
 
 fn label_text(labels: &[(&str, &str)]) -> String {
@@ -180,16 +278,17 @@ fn label_text(labels: &[(&str, &str)]) -> String {
 /// All series, and the metrics of the process, in the Prometheus text format.
 pub fn render() -> String {
     let mut out = String::new();
-    for (name, family) in registry().lock().iter() {
-        let ty = match family.series.values().next() {
+    for (name, family) in registry().lock().iter_mut() {
+        family.sweep();
+        let ty = match family.series.values().next().map(|kept| &kept.series) {
             Some(Series::Counter(_)) => "counter",
             Some(Series::Gauge(_)) => "gauge",
             Some(Series::Histogram(_)) => "histogram",
             None => continue,
         };
         let _ = writeln!(out, "# HELP {name} {}\n# TYPE {name} {ty}", family.help);
-        for (labels, series) in &family.series {
-            render_series(&mut out, name, labels, series);
+        for (labels, kept) in &family.series {
+            render_series(&mut out, name, labels, &kept.series);
         }
     }
     crate::process::render(&mut out);
@@ -259,6 +358,63 @@ mod tests {
         assert!(text.contains("test_level{path=\"a\\\\b\\nc\",z=\"\"} -2\n"), "{text}");
         assert_eq!(text.matches("# TYPE test_level gauge\n").count(), 1);
         assert!(text.contains("\nprocess_resident_memory_bytes "), "{text}");
+    }
+
+    fn registered(name: &str) -> usize {
+        registry().lock().get(name).map_or(0, |family| family.series.len())
+    }
+
+    #[test]
+    fn what_nobody_holds_is_gone() {
+        let held = |n: &str| counter_while_held("test_held_total", "Held.", &[("n", n)]);
+        let one = held("1");
+        one.inc();
+        let again = held("1");
+        drop(one);
+        again.inc();
+        assert!(render().contains("test_held_total{n=\"1\"} 2\n"));
+        drop(again);
+        // Abandoned, whether or not it was rendered meanwhile.
+        let one = held("1");
+        assert_eq!(one.get(), 0);
+        drop(one);
+        assert!(!render().contains("test_held_total"));
+        assert_eq!(registered("test_held_total"), 0);
+        let took = histogram_while_held("test_held_seconds", "Held.", &[]);
+        assert!(render().contains("test_held_seconds_count 0\n"));
+        drop(took);
+        assert!(!render().contains("test_held_seconds"));
+    }
+
+    #[test]
+    fn what_anybody_wants_always_stays() {
+        counter("test_stays_total", "Stays.", &[]).inc();
+        drop(counter_while_held("test_stays_total", "Stays.", &[]));
+        assert!(render().contains("test_stays_total 1\n"));
+        let held = counter_while_held("test_stays_after_total", "Stays.", &[]);
+        held.inc();
+        drop(counter("test_stays_after_total", "Stays.", &[]));
+        drop(held);
+        assert!(render().contains("test_stays_after_total 1\n"));
+    }
+
+    #[test]
+    fn churn_is_bounded_without_a_scrape() {
+        // Not through the registry: a test beside this one may render.
+        let mut family = Family::new("Churn.");
+        let new = || Series::Counter(Counter(Arc::default()));
+        let mut held = Vec::new();
+        let mut most = 0;
+        for n in 0..10_000 {
+            let Series::Counter(handle) = family.series(format!("n=\"{n}\""), Keep::WhileHeld, new) else { panic!() };
+            if n % 100 == 0 {
+                held.push(handle.clone());
+            }
+            most = most.max(family.series.len());
+        }
+        assert!(most <= 2 * held.len(), "{most}");
+        family.sweep();
+        assert_eq!(family.series.len(), held.len());
     }
 
     #[test]

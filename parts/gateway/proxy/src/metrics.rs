@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use purlin_telemetry::metrics::{Counter, Gauge, Histogram, counter, gauge, histogram};
+use purlin_telemetry::metrics::{Counter, Gauge, Histogram, counter, counter_while_held, gauge, histogram_while_held};
 
 /// What is counted for the whole process.
 #[derive(Clone, Debug)]
@@ -104,7 +104,8 @@ impl Malformed {
     ];
 }
 
-/// What is counted for a route.
+/// What is counted for a route. Its series are in `/metrics` for as long as this is held: by the snapshot that is served,
+/// and by older ones that requests still use.
 #[derive(Debug)]
 pub(crate) struct RouteMetrics {
     by_class: [Counter; 5],
@@ -116,11 +117,11 @@ impl RouteMetrics {
     pub(crate) fn new(route: &str) -> Self {
         let class = |class| {
             let help = "Requests answered, by route and class of status.";
-            counter("purlin_gateway_requests_total", help, &[("route", route), ("class", class)])
+            counter_while_held("purlin_gateway_requests_total", help, &[("route", route), ("class", class)])
         };
         Self {
             by_class: ["1xx", "2xx", "3xx", "4xx", "5xx"].map(class),
-            took: histogram(
+            took: histogram_while_held(
                 "purlin_gateway_request_seconds",
                 "From a request's head to the last byte of its response, by route.",
                 &[("route", route)],

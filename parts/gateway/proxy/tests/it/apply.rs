@@ -9,7 +9,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use crate::backend::Backend;
-use crate::rig::{PATIENCE, Rig, cluster_name, free, listener, options, read_reply, rule, share};
+use crate::rig::{PATIENCE, Rig, cluster_name, free, listener, object, options, read_reply, rule, share, until};
 
 const H1: BackendProtocol = BackendProtocol::Http1;
 const KEPT: &[u8] = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n";
@@ -160,6 +160,54 @@ async fn what_does_not_compile_is_reported_and_the_rest_is_served() {
     assert_eq!(report.errors.len(), 2, "{report:?}");
     assert_eq!(rig.get("/").await.status, 200);
     assert_eq!(rig.get("/missing").await.status, 500);
+}
+
+/// Series of `/metrics` whose route begins so.
+fn series_of(route: &str) -> usize {
+    purlin_telemetry::metrics::render()
+        .lines()
+        .filter(|line| line.contains(&format!("route=\"default/{route}")))
+        .count()
+}
+
+#[tokio::test]
+async fn series_of_a_route_go_with_it() {
+    let backend = Backend::start("one").await;
+    let rig = Rig::with(options(2), vec![rule("/", "svc")], &[("svc", H1, &[backend.at])]).await;
+    let mut model = rig.model.clone();
+    let mut serve = async |route: Option<String>| {
+        let mut named = rule("/", "svc");
+        named.route = object(route.as_deref().unwrap_or("route"));
+        model.binds.get_mut(&rig.at).unwrap().listeners = vec![listener("", vec![named])];
+        assert_eq!(rig.proxy.apply(&model).await, Default::default());
+    };
+    serve(Some("busy".into())).await;
+    let a_route = series_of("busy");
+    assert!(a_route > 5, "{a_route}");
+    let mut busy = TcpStream::connect(rig.at).await.unwrap();
+    busy.write_all(b"GET /gate HTTP/1.1\r\nHost: a\r\n\r\n").await.unwrap();
+    until("it is under way", || !backend.seen.lock().is_empty()).await;
+    for number in 0..60 {
+        serve(Some(format!("churn-{number}"))).await;
+        assert_eq!(rig.get("/").await.status, 200);
+    }
+    serve(None).await;
+    until("the routes' series are gone", || series_of("churn-") == 0).await;
+    // A route that is gone is counted until its last request has ended.
+    assert_eq!(series_of("busy"), a_route);
+    backend.gate.add_permits(1);
+    assert_eq!(read_reply(&mut busy).await.status, 200);
+    until("the last one's are gone too", || series_of("busy") == 0).await;
+    // Back, it counts from zero.
+    serve(Some("churn-7".into())).await;
+    let count = || {
+        let text = purlin_telemetry::metrics::render();
+        let line = text.lines().find(|l| l.contains("route=\"default/churn-7\",class=\"2xx\"")).unwrap().to_owned();
+        line.rsplit(' ').next().unwrap().parse::<u64>().unwrap()
+    };
+    assert_eq!(count(), 0);
+    assert_eq!(rig.get("/").await.status, 200);
+    until("it is counted", || count() == 1).await;
 }
 
 #[tokio::test]
