@@ -80,12 +80,10 @@ pub(crate) fn fail(failure: Failure, mut record: Box<Record>) -> Response<Out> {
     record.flag = failure.flag;
     record.malformed = failure.malformed;
     let text = Bytes::from(format!("{}\n", failure.why));
-    let request_id = record.ids.request.clone();
     let close = failure.close && record.version != Version::HTTP_2;
     let mut response = local(failure.status, text, record);
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
-    headers.insert(REQUEST_ID, request_id);
     if close {
         headers.insert(CONNECTION, HeaderValue::from_static("close"));
     }
@@ -104,10 +102,12 @@ fn local(status: StatusCode, text: Bytes, mut record: Box<Record>) -> Response<O
     record.bytes_out = text.len() as u64;
     record.complete = true;
     let length = HeaderValue::from(text.len());
+    let request_id = record.ids.request.clone();
     let data = Some(text).filter(|text| !text.is_empty());
     let mut response = Response::new(Out::Local { data, record: Some(record) });
     *response.status_mut() = status;
     response.headers_mut().insert(CONTENT_LENGTH, length);
     response.headers_mut().insert(SERVER, HeaderValue::from_static("purlin"));
+    response.headers_mut().insert(REQUEST_ID, request_id);
     response
 }

@@ -213,6 +213,7 @@ async fn filters() {
     assert_eq!((reply.header("x-out"), reply.header("x-backend")), (Some("rule"), None));
     let reply = rig.get("/old/x?y=1").await;
     assert_eq!((reply.status, reply.header("location")), (301, Some("https://a.example/old/x?y=1")));
+    assert!(reply.header("x-request-id").is_some_and(|id| !id.is_empty()), "{reply:?}");
 }
 
 #[tokio::test]
@@ -306,7 +307,9 @@ async fn the_access_log_has_a_line_for_each_request() {
     let file = dir.path().join("access.log");
     let mut options = options(2);
     options.access_log = AccessLog::File(file.clone());
-    let rig = Rig::with(options, vec![rule("/p", "svc")], &[("svc", H1, &[backend.at])]).await;
+    let to = Redirect { scheme: None, hostname: None, path: None, port: None, status: 302 };
+    let redirect = purlin_traffic::model::Rule { action: Action::Redirect(to), index: 1, ..rule("/old", "svc") };
+    let rig = Rig::with(options, vec![rule("/p", "svc"), redirect], &[("svc", H1, &[backend.at])]).await;
     let trace = "4bf92f3577b34da6a3ce929d0e0e4736";
     let request = format!(
         "POST /p?secret=1 HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\nX-Request-Id: r1\r\n\
@@ -314,11 +317,12 @@ async fn the_access_log_has_a_line_for_each_request() {
     );
     let body_len = rig.send(&request).await.body.len();
     rig.get("/other").await;
+    let moved = rig.get("/old?y").await;
     rig.proxy.drain(crate::rig::PATIENCE).await;
     let text = std::fs::read_to_string(file).unwrap();
     let mut lines: Vec<serde_json::Value> = text.lines().map(|l| serde_json::from_str(l).unwrap()).collect();
     lines.sort_by_key(|l| l["status"].as_u64());
-    assert_eq!(lines.len(), 2, "{text}");
+    assert_eq!(lines.len(), 3, "{text}");
     for (name, value) in [
         ("method", "POST"),
         ("host", "a"),
@@ -332,6 +336,12 @@ async fn the_access_log_has_a_line_for_each_request() {
         assert_eq!(lines[0][name], value, "{name}: {text}");
     }
     assert_eq!((lines[0]["bytes_in"].as_u64(), lines[0]["bytes_out"].as_u64()), (Some(3), Some(body_len as u64)));
-    assert_eq!((&lines[1]["status"], &lines[1]["flag"]), (&404.into(), &"no_route".into()));
+    let id = moved.header("x-request-id").expect("a redirect says its id");
+    for (name, value) in [("path", "/old"), ("route", "default/route/1"), ("request_id", id)] {
+        assert_eq!(lines[1][name], value, "{name}: {text}");
+    }
+    assert_eq!((&lines[1]["status"], &lines[1]["bytes_out"]), (&302.into(), &0.into()));
+    assert!(lines[1].get("flag").is_none() && lines[1].get("upstream").is_none(), "{text}");
+    assert_eq!((&lines[2]["status"], &lines[2]["flag"]), (&404.into(), &"no_route".into()));
     assert!(lines[0].get("flag").is_none(), "{text}");
 }
