@@ -3,7 +3,8 @@
 //! It works on the head that hyper parsed, so there is no second parser to disagree with. hyper has refused control
 //! characters, folded lines, bad lengths and chunks by then, and has dropped a Content-Length next to a
 //! Transfer-Encoding (such a connection is closed afterwards). What hyper lets through is refused here: missing or
-//! doubled Host, bad target forms, transfer codings other than one `chunked`, CONNECT, disguised paths.
+//! doubled Host, bad target forms, transfer codings other than one `chunked`, CONNECT, disguised paths. One thing is gone
+//! by then: a fragment in the target, which `http::Uri` cuts off.
 
 use http::header::{CONTENT_LENGTH, HOST, TRANSFER_ENCODING};
 use http::request::Parts;

@@ -1,9 +1,11 @@
 //! Requests and responses as bytes: what is refused, what is passed on, and that both sides agree where they end.
 
 use purlin_telemetry::metrics::counter;
+use purlin_traffic::model::{Action, BackendProtocol, PathMatch, Redirect, Rule};
 
 use crate::backend::{Backend, scripted};
-use crate::rig::{PATIENCE, Reply, Rig, talk};
+use crate::frames::{self, Client, frame, request};
+use crate::rig::{PATIENCE, Reply, Rig, rule, talk};
 
 /// Follows each case on the same connection: it must be answered exactly when the case leaves the connection usable.
 const AFTER: &str = "GET /after HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
@@ -34,7 +36,6 @@ async fn plain_requests() {
     assert!(replies[0].body.contains("\nhost: b\n"), "{replies:?}");
     check_raw("GET /a/../b HTTP/1.1\r\nHost: a\r\n\r\n", &[200, 200], &both("GET /b")).await;
     check_raw("GET /a/%2e%2E/b?/../ HTTP/1.1\r\nHost: a\r\n\r\n", &[200, 200], &both("GET /b?/../")).await;
-    check_raw("GET /x#frag HTTP/1.1\r\nHost: a\r\n\r\n", &[200, 200], &both("GET /x")).await;
     check_raw("POST /p HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabc", &[200, 200], &both("POST /p")).await;
     let padded = "POST /p HTTP/1.1\r\nHost: a\r\nContent-Length: 0003\r\n\r\nabc";
     let replies = check_raw(padded, &[200, 200], &both("POST /p")).await;
@@ -74,6 +75,51 @@ async fn targets() {
     check_refused("GET /%zz HTTP/1.1\r\nHost: a\r\n\r\n").await;
     check_raw("OPTIONS * HTTP/1.1\r\nHost: a\r\n\r\n", &[404, 200], &["GET /after"]).await;
     check_raw("CONNECT a:80 HTTP/1.1\r\nHost: a:80\r\n\r\n", &[501], &[]).await;
+}
+
+/// hyper cuts a fragment before we see the target. What is left is what the rules, their filters, the backend and the
+/// log see: there is no second reading of it, and nothing of the fragment moves the end of the request.
+#[tokio::test]
+async fn fragments_are_seen_by_nobody() {
+    let both = |first| [first, "GET /after"];
+    for (target, sent) in [
+        ("/x#frag", "GET /x"),
+        ("/x?y=1#frag", "GET /x?y=1"),
+        ("/x#/../../secret?y=1", "GET /x"),
+        ("/x#%00%zz", "GET /x"),
+        ("/x##", "GET /x"),
+        ("/#", "GET /"),
+        ("/a/../b#c", "GET /b"),
+        ("http://b/x#frag", "GET /x"),
+    ] {
+        let request = format!("GET {target} HTTP/1.1\r\nHost: a\r\n\r\n");
+        check_raw(&request, &[200, 200], &both(sent)).await;
+    }
+    check_refused("GET #frag HTTP/1.1\r\nHost: a\r\n\r\n").await;
+    check_refused("GET x#frag HTTP/1.1\r\nHost: a\r\n\r\n").await;
+    check_refused("GET /..#frag HTTP/1.1\r\nHost: a\r\n\r\n").await;
+    check_refused("GET /x#a\0b HTTP/1.1\r\nHost: a\r\n\r\n").await;
+
+    // The rules match what the backend gets: not the fragment, and not less than the rest.
+    let backend = Backend::start("one").await;
+    let mut exact = rule("/", "svc");
+    exact.matches.path = PathMatch::Exact("/exact".into());
+    let to = Redirect { scheme: None, hostname: None, path: None, port: None, status: 302 };
+    let redirect = Rule { action: Action::Redirect(to), ..rule("/old", "svc") };
+    let rig = Rig::new(vec![exact, redirect], &[("svc", BackendProtocol::Http1, &[backend.at])]).await;
+    for (target, status) in
+        [("/exact#f", 200), ("/exact#", 200), ("/exac#t", 404), ("/other#/exact", 404), ("/exact/#", 404)]
+    {
+        assert_eq!(rig.get(target).await.status, status, "{target}");
+    }
+    for (target, status) in [(&b"/exact#f"[..], 200), (b"/exac#t", 404)] {
+        let mut client = Client::connect(rig.at).await;
+        client.send(&frame(frames::HEADERS, 5, 1, &request("GET", target, &[]))).await;
+        assert_eq!(client.response(1).await.0, status, "{target:?} over HTTP/2");
+    }
+    assert_eq!(*backend.seen.lock(), ["GET /exact"; 3]);
+    let moved = rig.get("/old/x?y#f").await;
+    assert_eq!(moved.header("location"), Some(format!("http://a.example:{}/old/x?y", rig.at.port()).as_str()));
 }
 
 #[tokio::test]
