@@ -4,13 +4,11 @@ Prints a line of JSON with its port when it is ready. `http` answers with what i
 sends each message back. With a certificate, either speaks TLS.
 """
 
-import contextlib
 import http.server
 import json
 import ssl
 import sys
 
-from websockets.exceptions import ConnectionClosed
 from websockets.sync.server import serve
 
 what, *files = sys.argv[1:]
@@ -57,10 +55,8 @@ class Server(http.server.ThreadingHTTPServer):
 
 
 def echo(connection):
-    # A generator that has sent its last message goes without a word.
-    with contextlib.suppress(ConnectionClosed):
-        for message in connection:
-            connection.send(message)
+    for message in connection:
+        connection.send(message)
 
 
 if what == "http":

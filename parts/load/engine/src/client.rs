@@ -49,6 +49,13 @@ impl Client {
         }
     }
 
+    /// Ends its connection in good order, where the protocol has one.
+    pub(crate) async fn finish(&mut self, worker: &Worker) {
+        if let Client::WebSocket(client, _) = self {
+            client.finish(worker).await;
+        }
+    }
+
     /// The value of a header of the last answer, if the step keeps heads.
     pub(crate) fn header(&self, name: &str) -> Option<&[u8]> {
         match self {

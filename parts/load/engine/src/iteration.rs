@@ -31,6 +31,7 @@ pub(crate) async fn send(worker: Rc<Worker>, pacer: Rc<Pacer>, slot: usize, mut 
             pause = (pause * 2).min(LONGEST_PAUSE);
         }
     }
+    client.finish(&worker).await;
 }
 
 /// Sends the requests of one iteration; false when there was no connection for them.

@@ -10,7 +10,7 @@ use std::time::Instant;
 use purlin_load_model::plan::MessageAction;
 use purlin_load_model::tally::ErrorKind;
 use purlin_load_wire::http1::{Limits, Response, Sent};
-use purlin_load_wire::websocket::{Event, Handshake, Reader, encode_close, encode_pong, encode_text};
+use purlin_load_wire::websocket::{CloseCode, Event, Handshake, Reader, encode_close, encode_pong, encode_text};
 use rand::RngExt as _;
 use tokio::io::{AsyncRead as _, AsyncWrite as _, ReadBuf};
 
@@ -87,6 +87,18 @@ impl WebSocket {
             self.close(worker);
         }
         ended.map(|()| SWITCHED)
+    }
+
+    /// Says goodbye (RFC 6455, 7.1.2), so that servers do not take the end of a load for a failure.
+    pub(crate) async fn finish(&mut self, worker: &Worker) {
+        if let Some(open) = self.open.as_mut().filter(|open| !open.closed) {
+            let mut frame = Vec::new();
+            encode_close(&mut frame, Some(CloseCode::NORMAL), worker.rng.borrow_mut().random());
+            open.output.extend(frame);
+            // Best effort: a server that reads nothing must not hold up the end.
+            let _ = poll_fn(|cx| Poll::Ready(open.write(worker, cx))).await;
+        }
+        self.close(worker);
     }
 
     /// The last message that came.
