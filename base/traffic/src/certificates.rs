@@ -1,15 +1,13 @@
 //! Certificates of listeners: from `certificateRefs` to Secrets of type `kubernetes.io/tls`.
 //!
-//! Here it is checked that a Secret holds PEM of a chain and of a key; whether the two belong together and can be
-//! served is for the data plane to say, which loads them.
+//! Here it is checked that a reference leads to such a Secret; whether what it holds can be served is for the data plane
+//! to say, which loads it, and which knows what it can serve instead.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use k8s_openapi::api::core::v1::Secret;
 use purlin_gateway_api::SecretObjectReference;
-use rustls_pki_types::pem::PemObject as _;
-use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 
 use crate::grants::{Grants, Referrer};
 use crate::input::Input;
@@ -29,7 +27,7 @@ impl<'a> Certificates<'a> {
         Certificates { input, grants, read: BTreeMap::new() }
     }
 
-    /// The certificates that a listener of `gateway` can serve, and what is wrong with the first of the others.
+    /// The certificates that a listener of `gateway` refers to, and what is wrong with the first of the other references.
     pub(crate) fn resolve(
         &mut self,
         gateway: &ObjectName,
@@ -81,20 +79,6 @@ fn read(name: &ObjectName, secret: &Secret) -> Result<Certificate, String> {
         return Err(format!("Secret {name} is not of type kubernetes.io/tls"));
     }
     let get = |key: &str| secret.data.as_ref().and_then(|data| data.get(key)).map(|bytes| bytes.0.as_slice());
-    let chain = get("tls.crt").filter(|pem| is_chain(pem));
-    let chain = chain.ok_or_else(|| format!("Secret {name}: tls.crt is not a certificate chain in PEM"))?;
-    let key = get("tls.key").filter(|pem| PrivateKeyDer::from_pem_slice(pem).is_ok());
-    let key = key.ok_or_else(|| format!("Secret {name}: tls.key is not a private key in PEM"))?;
+    let (chain, key) = (get("tls.crt").unwrap_or_default(), get("tls.key").unwrap_or_default());
     Ok(Certificate { secret: name.clone(), chain: chain.into(), key: key.into() })
-}
-
-fn is_chain(pem: &[u8]) -> bool {
-    let mut count = 0;
-    for certificate in CertificateDer::pem_slice_iter(pem) {
-        if certificate.is_err() {
-            return false;
-        }
-        count += 1;
-    }
-    count > 0
 }

@@ -56,10 +56,19 @@ pub enum AddressProblem {
 pub struct PlaneReport {
     /// Sockets that could not be bound, and why.
     pub binds: BTreeMap<SocketAddr, String>,
-    /// Listeners (Gateway and section) whose certificates could not be used, and why.
-    pub listeners: BTreeMap<(ObjectName, Arc<str>), String>,
+    /// Listeners (Gateway and section) whose certificates could not all be used.
+    pub listeners: BTreeMap<(ObjectName, Arc<str>), Unusable>,
     /// Rules (HTTPRoute and index) that could not be compiled, and why.
     pub rules: BTreeMap<(ObjectName, u32), String>,
+}
+
+/// What is wrong with a listener's certificates.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Unusable {
+    /// In words.
+    pub message: String,
+    /// The listener has others to serve with, or what was there before.
+    pub served: bool,
 }
 
 impl ObjectName {

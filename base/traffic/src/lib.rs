@@ -28,7 +28,7 @@ mod tests;
 mod translate;
 
 pub use condition::Condition;
-pub use input::{AddressProblem, GatewayAddresses, Input, PlaneReport};
+pub use input::{AddressProblem, GatewayAddresses, Input, PlaneReport, Unusable};
 pub use report::{ClassReport, GatewayReport, ListenerReport, ParentReport, RouteReport};
 pub use rules::REGEX_SIZE_LIMIT;
 pub use translate::{Output, translate};

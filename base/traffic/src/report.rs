@@ -8,7 +8,7 @@ use std::sync::Arc;
 use purlin_gateway_api::ParentReference;
 
 use crate::condition::Condition;
-use crate::input::{AddressProblem, GatewayAddresses, Input};
+use crate::input::{AddressProblem, GatewayAddresses, Input, Unusable};
 use crate::listeners::{ListenerState, Refusal};
 use crate::model::ObjectName;
 use crate::reasons::{self, condition};
@@ -78,8 +78,11 @@ pub(crate) struct GatewayFacts<'a> {
 
 pub(crate) fn gateway(facts: &GatewayFacts<'_>, input: &Input) -> GatewayReport {
     let listeners: Vec<ListenerReport> = facts.listeners.iter().map(|l| listener(facts, l, input)).collect();
-    let conditions =
-        vec![gateway_accepted(facts, &listeners), gateway_programmed(facts, &listeners), gateway_resolved(&listeners)];
+    let conditions = vec![
+        gateway_accepted(facts, &listeners, input),
+        gateway_programmed(facts, &listeners),
+        gateway_resolved(&listeners),
+    ];
     let addresses = if facts.refused.is_none() { facts.addresses.assigned.clone() } else { Vec::new() };
     GatewayReport { generation: facts.generation, conditions, addresses, listeners }
 }
@@ -93,7 +96,7 @@ fn has(listener: &ListenerReport, kind: &str) -> bool {
     listener.conditions.iter().any(|c| c.kind == kind && c.status)
 }
 
-fn gateway_accepted(facts: &GatewayFacts<'_>, listeners: &[ListenerReport]) -> Condition {
+fn gateway_accepted(facts: &GatewayFacts<'_>, listeners: &[ListenerReport], input: &Input) -> Condition {
     if let Some((reason, message)) = &facts.refused {
         return Condition::no(condition::ACCEPTED, reason, message);
     }
@@ -102,7 +105,7 @@ fn gateway_accepted(facts: &GatewayFacts<'_>, listeners: &[ListenerReport]) -> C
         let message = "no listener is accepted; see the conditions of the listeners";
         return Condition::no(condition::ACCEPTED, reasons::LISTENERS_NOT_VALID, message);
     }
-    let is_invalid = |l: &&ListenerState<'_>| !l.is_served() || refused.contains(&&*l.name);
+    let is_invalid = |l: &&ListenerState<'_>| !serves(facts, l, input) || refused.contains(&&*l.name);
     let invalid: Vec<&str> = facts.listeners.iter().filter(is_invalid).map(|l| &*l.name).collect();
     if invalid.is_empty() {
         return Condition::yes(condition::ACCEPTED, reasons::ACCEPTED, "all listeners are accepted");
@@ -152,14 +155,13 @@ fn listener(facts: &GatewayFacts<'_>, listener: &ListenerState<'_>, input: &Inpu
     let listens = format!("listening on {}", sockets.join(", "));
     let resolves = "all references resolve".to_owned();
     let unbound = unbound(facts, listener, input);
-    let unusable = input.plane.listeners.get(&(facts.name.clone(), Arc::clone(&listener.name)));
-    let unusable = unusable.map(|message| (reasons::INVALID_CERTIFICATE_REF, message.clone()));
+    let unusable = unusable(facts, listener, input).map(|why| (reasons::INVALID_CERTIFICATE_REF, why.message.clone()));
     let accepted = listener.refused.as_ref().or(listener.conflict.as_ref()).or(unbound.as_ref());
     let unresolved = unusable.as_ref().or(listener.unresolved.as_ref());
     let programmed = match () {
         () if facts.refused.is_some() => Some((reasons::INVALID, "the Gateway is not accepted".to_owned())),
         () if accepted.is_some() => Some((reasons::INVALID, "the listener is not accepted".to_owned())),
-        () if !listener.is_served() || unusable.is_some() => {
+        () if !serves(facts, listener, input) => {
             Some((reasons::INVALID, "the listener has no certificate that can be served".to_owned()))
         }
         () if facts.addresses.assigned.is_empty() => Some((reasons::INVALID, "the Gateway has no address".to_owned())),
@@ -184,6 +186,16 @@ fn listener(facts: &GatewayFacts<'_>, listener: &ListenerState<'_>, input: &Inpu
         attached_routes: listener.accepted_routes,
         conditions,
     }
+}
+
+/// What the data plane says of the listener's certificates.
+fn unusable<'i>(facts: &GatewayFacts<'_>, listener: &ListenerState<'_>, input: &'i Input) -> Option<&'i Unusable> {
+    input.plane.listeners.get(&(facts.name.clone(), Arc::clone(&listener.name)))
+}
+
+/// Whether the data plane has the listener, and something to serve it with.
+fn serves(facts: &GatewayFacts<'_>, listener: &ListenerState<'_>, input: &Input) -> bool {
+    listener.is_served() && unusable(facts, listener, input).is_none_or(|why| why.served)
 }
 
 /// Where the listener is bound.

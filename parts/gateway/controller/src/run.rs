@@ -7,8 +7,8 @@ use anyhow::Context as _;
 use purlin_gateway_proxy::{ApplyReport, Place, Proxy};
 use purlin_resource::election::Candidate;
 use purlin_role::Context;
-use purlin_traffic::PlaneReport;
 use purlin_traffic::model::RouteModel;
+use purlin_traffic::{PlaneReport, Unusable};
 
 use crate::config::Config;
 use crate::control::control;
@@ -47,7 +47,10 @@ fn plane_report(applied: ApplyReport) -> PlaneReport {
     report.binds.extend(applied.binds.into_iter().map(|bind| (bind.at, bind.message)));
     for error in applied.errors {
         match error.place {
-            Place::Listener { gateway, section } => drop(report.listeners.insert((gateway, section), error.message)),
+            Place::Listener { gateway, section } => {
+                let unusable = Unusable { message: error.message, served: error.served };
+                report.listeners.insert((gateway, section), unusable);
+            }
             Place::Rule { route, index } => drop(report.rules.insert((route, index), error.message)),
         }
     }

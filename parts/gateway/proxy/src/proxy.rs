@@ -14,7 +14,7 @@ use tokio::sync::{Mutex, mpsc, oneshot};
 
 use crate::config::Options;
 use crate::metrics::Metrics;
-use crate::snapshot::{RouteSeries, Snapshot, compile};
+use crate::snapshot::{Legacy, Snapshot, compile};
 use crate::worker::{Command, Shared};
 use crate::{access_log, listen, tls, worker};
 
@@ -30,7 +30,7 @@ pub struct Proxy {
 #[derive(Debug, Default)]
 struct Control {
     open: HashSet<SocketAddr>,
-    series: RouteSeries,
+    legacy: Legacy,
     threads: Vec<JoinHandle<()>>,
 }
 
@@ -50,7 +50,7 @@ pub enum StartError {
 pub struct ApplyReport {
     /// Addresses that are not listened on; the next apply tries them again.
     pub binds: Vec<BindError>,
-    /// Parts of the model that did not compile; they fail closed.
+    /// Parts of the model that did not compile; they fail closed, unless they say that they are served.
     pub errors: Vec<CompileError>,
 }
 
@@ -72,6 +72,8 @@ pub struct CompileError {
     pub place: Place,
     /// What is wrong.
     pub message: String,
+    /// The part is served all the same: a listener by its other certificates, or by one from before.
+    pub served: bool,
 }
 
 /// A part of the model.
@@ -118,7 +120,7 @@ impl Proxy {
     pub async fn apply(&self, model: &RouteModel) -> ApplyReport {
         let mut control = self.control.lock().await;
         let mut report = ApplyReport::default();
-        let snapshot = compile(model, &self.provider, &mut control.series, &mut report.errors);
+        let snapshot = compile(model, &self.provider, &mut control.legacy, &mut report.errors);
         let mut bound = HashMap::new();
         for at in model.binds.keys().filter(|at| !control.open.contains(at)) {
             match listen::bind(*at, self.commands.len()) {
@@ -138,8 +140,6 @@ impl Proxy {
         for at in gone {
             self.close(at).await;
         }
-        let routes: HashSet<&ObjectName> = routes(model).collect();
-        control.series.retain(|route, _| routes.contains(route));
         report
     }
 
@@ -186,10 +186,4 @@ impl Proxy {
             tracing::error!("a thread of the proxy had panicked");
         }
     }
-}
-
-fn routes(model: &RouteModel) -> impl Iterator<Item = &ObjectName> {
-    let listeners = model.binds.values().flat_map(|bind| &bind.listeners);
-    let hosts = listeners.flat_map(|listener| &listener.hosts);
-    hosts.flat_map(|host| &host.rules).map(|rule| &rule.route)
 }

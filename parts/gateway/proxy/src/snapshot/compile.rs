@@ -2,6 +2,7 @@
 //!
 //! What does not compile is reported and fails closed: a rule with a bad filter answers 500, one with a bad regular
 //! expression takes no request, a listener without a usable certificate refuses handshakes. The rest serves.
+//! A certificate that turns bad does not: the listener that served it goes on with what it was when it was last good.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -11,6 +12,7 @@ use http::Method;
 use purlin_traffic::model::{self, Action, ObjectName, PathMatch, Protocol, RouteModel, ValueMatch};
 use regex::{Regex, RegexBuilder};
 use rustls::crypto::CryptoProvider;
+use rustls::sign::CertifiedKey;
 
 use super::rules::{PathTest, Test};
 use super::{Act, BindPlan, HostMap, HostRules, ListenerPlan, Rule, RuleId, Share, Snapshot};
@@ -22,25 +24,37 @@ use crate::tls;
 /// Compiled size of a regular expression; RE2 syntax has no backtracking, so its time is bounded by its size.
 const MAX_REGEX_BYTES: usize = 1 << 20;
 
-/// Metric handles by route, kept over snapshots.
-pub(crate) type RouteSeries = HashMap<ObjectName, Arc<RouteMetrics>>;
+/// What a model leaves to the next one, of what that still has.
+#[derive(Debug, Default)]
+pub(crate) struct Legacy {
+    /// Metric handles by route.
+    series: HashMap<ObjectName, Arc<RouteMetrics>>,
+    /// What listeners serve, by Secret: only what the listener itself served once, and while it refers to it.
+    certificates: HashMap<Reference, Arc<CertifiedKey>>,
+}
+
+/// A listener's reference to a certificate: Gateway, section, Secret.
+type Reference = (ObjectName, Arc<str>, ObjectName);
 
 /// Compiles a model; what is wrong with it is appended to `errors`.
 pub(crate) fn compile(
     model: &RouteModel,
     provider: &CryptoProvider,
-    series: &mut RouteSeries,
+    legacy: &mut Legacy,
     errors: &mut Vec<CompileError>,
 ) -> Snapshot {
-    let mut compiler = Compiler { model, provider, series, errors, rules: Vec::new() };
+    let (before, after) = (std::mem::take(legacy), Legacy::default());
+    let mut compiler = Compiler { model, provider, before, after, errors, rules: Vec::new() };
     let binds = model.binds.iter().map(|(at, bind)| (*at, compiler.bind(*at, bind))).collect();
+    *legacy = compiler.after;
     Snapshot { binds, rules: compiler.rules }
 }
 
 struct Compiler<'a> {
     model: &'a RouteModel,
     provider: &'a CryptoProvider,
-    series: &'a mut RouteSeries,
+    before: Legacy,
+    after: Legacy,
     errors: &'a mut Vec<CompileError>,
     rules: Vec<Rule>,
 }
@@ -61,15 +75,7 @@ impl Compiler<'_> {
     }
 
     fn listener(&mut self, protocol: Protocol, listener: &model::Listener) -> ListenerPlan {
-        let mut certificates = Vec::new();
-        if protocol == Protocol::Https {
-            for certificate in &listener.certificates {
-                match tls::certified_key(self.provider, certificate) {
-                    Ok(key) => certificates.push(key),
-                    Err(why) => self.error(place(listener), format!("certificate {}: {why}", certificate.secret)),
-                }
-            }
-        }
+        let certificates = if protocol == Protocol::Https { self.certificates(listener) } else { Vec::new() };
         let mut hosts = HostMap::default();
         for host in &listener.hosts {
             let mut rules = HostRules::default();
@@ -84,6 +90,29 @@ impl Compiler<'_> {
             }
         }
         ListenerPlan { certificates, hosts }
+    }
+
+    fn certificates(&mut self, listener: &model::Listener) -> Vec<Arc<CertifiedKey>> {
+        let (mut usable, mut problems) = (Vec::new(), Vec::new());
+        for certificate in &listener.certificates {
+            let secret = &certificate.secret;
+            let reference = (listener.gateway.clone(), Arc::clone(&listener.section), secret.clone());
+            let key = tls::certified_key(self.provider, certificate).or_else(|why| {
+                let last = self.before.certificates.get(&reference).cloned();
+                let instead = if last.is_some() { "; the one from before is served" } else { "" };
+                problems.push(format!("Secret {secret}: {why}{instead}"));
+                last.ok_or(())
+            });
+            if let Ok(key) = key {
+                self.after.certificates.insert(reference, Arc::clone(&key));
+                usable.push(key);
+            }
+        }
+        if !problems.is_empty() {
+            let (place, message) = (place(listener), problems.join("; "));
+            self.errors.push(CompileError { place, message, served: !usable.is_empty() });
+        }
+        usable
     }
 
     fn rule(&mut self, rule: &model::Rule) -> RuleId {
@@ -161,16 +190,17 @@ impl Compiler<'_> {
     }
 
     fn metrics(&mut self, route: &ObjectName) -> Arc<RouteMetrics> {
-        if let Some(found) = self.series.get(route) {
+        if let Some(found) = self.after.series.get(route) {
             return Arc::clone(found);
         }
-        let made = Arc::new(RouteMetrics::new(&route.to_string()));
-        self.series.insert(route.clone(), Arc::clone(&made));
-        made
+        let before = self.before.series.remove(route);
+        let series = before.unwrap_or_else(|| Arc::new(RouteMetrics::new(&route.to_string())));
+        self.after.series.insert(route.clone(), Arc::clone(&series));
+        series
     }
 
     fn error(&mut self, place: Place, message: String) {
-        self.errors.push(CompileError { place, message });
+        self.errors.push(CompileError { place, message, served: false });
     }
 }
 

@@ -17,7 +17,7 @@ use http::request::Parts;
 use purlin_traffic::model::{BackendProtocol, Protocol};
 use rustls::sign::CertifiedKey;
 
-pub(crate) use compile::{RouteSeries, compile};
+pub(crate) use compile::{Legacy, compile};
 pub(crate) use hosts::HostMap;
 pub(crate) use rules::{Act, HostRules, Rule, Share};
 

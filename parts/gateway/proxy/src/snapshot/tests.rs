@@ -62,7 +62,7 @@ fn model(protocol: Protocol, listeners: Vec<Listener>) -> RouteModel {
 fn compiled(model: &RouteModel) -> (Snapshot, Vec<crate::CompileError>) {
     let mut errors = Vec::new();
     let provider = rustls::crypto::aws_lc_rs::default_provider();
-    (compile(model, &provider, &mut RouteSeries::new(), &mut errors), errors)
+    (compile(model, &provider, &mut Legacy::default(), &mut errors), errors)
 }
 
 /// The name of the rule that serves, or `-`.

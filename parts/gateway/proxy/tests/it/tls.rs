@@ -146,3 +146,60 @@ async fn a_bad_certificate_is_reported_and_the_others_serve() {
         assert!(connect(&rig, "b.example", &[&trust_b], "http/1.1").await.is_err());
     }
 }
+
+/// What is wrong with a certificate, one after the other.
+fn bad(good: &Certificate) -> [Certificate; 4] {
+    let (other, _) = certificate("other.example");
+    [
+        Certificate { chain: Arc::from(&b"junk"[..]), ..good.clone() },
+        Certificate { chain: Arc::from(&b""[..]), key: Arc::from(&b""[..]), ..good.clone() },
+        Certificate { key: Arc::from(&b"junk"[..]), ..good.clone() },
+        Certificate { key: Arc::clone(&other.key), ..good.clone() },
+    ]
+}
+
+#[tokio::test]
+async fn a_certificate_that_turns_bad_is_served_as_it_was() {
+    let (good, trust) = certificate("a.example");
+    let mut rig = rig(vec![secure("a.example", Arc::clone(&good))]).await;
+    let mut apply = async |listeners: Vec<Listener>| {
+        rig.model.binds.get_mut(&rig.at).unwrap().listeners = listeners;
+        let report = rig.proxy.apply(&rig.model).await;
+        let served = connect(&rig, "a.example", &[&trust], "http/1.1").await.is_ok();
+        let said: Vec<(bool, String)> = report.errors.into_iter().map(|e| (e.served, e.message)).collect();
+        (served, said)
+    };
+    for bad in bad(&good) {
+        // Over more than one change of the model.
+        for _ in 0..2 {
+            let (served, said) = apply(vec![secure("a.example", Arc::new(bad.clone()))]).await;
+            assert!(served && said.len() == 1 && said[0].0, "{said:?}");
+            assert!(said[0].1.contains("default/a.example") && said[0].1.contains("from before"), "{said:?}");
+        }
+    }
+    // The listener's own past counts, not the Secret's.
+    let junk = Arc::new(bad(&good)[0].clone());
+    let other = Listener { section: "new".into(), ..secure("a.example", Arc::clone(&junk)) };
+    let (served, said) = apply(vec![other]).await;
+    assert!(!served && said.len() == 1 && !said[0].0 && !said[0].1.contains("from before"), "{said:?}");
+    // The first listener is gone since, and what it had is forgotten with it.
+    assert!(!apply(vec![secure("a.example", Arc::clone(&junk))]).await.0);
+    assert!(apply(vec![secure("a.example", Arc::clone(&good))]).await.0);
+    // So is a certificate that the listener does not have for a while: its Secret was deleted.
+    let none = Listener { certificates: Vec::new(), ..secure("a.example", Arc::clone(&good)) };
+    assert!(!apply(vec![none]).await.0);
+    assert!(!apply(vec![secure("a.example", junk)]).await.0);
+    assert_eq!(apply(vec![secure("a.example", good)]).await, (true, Vec::new()));
+}
+
+#[tokio::test]
+async fn a_bad_certificate_beside_a_good_one_does_not_stop_the_listener() {
+    let (good, trust) = certificate("a.example");
+    let (second, _) = certificate("second.example");
+    let both = vec![Arc::clone(&good), Arc::new(bad(&second)[0].clone())];
+    let mut rig = rig(vec![secure("a.example", Arc::clone(&good))]).await;
+    rig.model.binds.get_mut(&rig.at).unwrap().listeners[0].certificates = both;
+    let report = rig.proxy.apply(&rig.model).await;
+    assert!(report.errors.len() == 1 && report.errors[0].served, "{report:?}");
+    assert!(connect(&rig, "a.example", &[&trust], "http/1.1").await.is_ok());
+}
