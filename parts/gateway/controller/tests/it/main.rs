@@ -225,3 +225,30 @@ async fn only_the_leader_writes_statuses_but_each_serves() {
     assert_eq!(accepted(&api, "r"), None);
     running.stop().await;
 }
+
+/// No change waits for another one: a grant that is given or taken is served by the very next model.
+#[tokio::test]
+async fn a_reference_grant_counts_at_once() {
+    let api = Api::new();
+    api.put("gateways", gateway("gw", 80));
+    let mut route = route("r", "gw");
+    route["spec"]["rules"] = json!([{"matches": [{"path": {"type": "PathPrefix", "value": "/"}}],
+        "backendRefs": [{"name": "web", "namespace": "other", "port": 80}]}]);
+    api.put("httproutes", route);
+    let of_other = |name: &str| json!({"name": name, "namespace": "other"});
+    api.put("services", json!({"metadata": of_other("web"), "spec": {"ports": [{"port": 80}]}}));
+    let running = start(&api, "10.0.0.0/24");
+    api.until("the route is accepted", |api| accepted(api, "r").is_some()).await;
+    let serves = |model: &RouteModel| !model.clusters.is_empty();
+    let told = || running.plane.lock().unwrap().models.len();
+    for (from, granted) in [("default", true), ("elsewhere", false), ("default", true)] {
+        let before = told();
+        let grant = json!({"metadata": of_other("grant"), "spec": {
+            "from": [{"group": "gateway.networking.k8s.io", "kind": "HTTPRoute", "namespace": from}],
+            "to": [{"group": "", "kind": "Service"}]}});
+        api.put("referencegrants", grant);
+        running.told(|model| serves(model) == granted).await;
+        assert_eq!(told(), before + 1, "{from}");
+    }
+    running.stop().await;
+}
