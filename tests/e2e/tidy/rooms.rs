@@ -7,7 +7,7 @@ use anyhow::Context as _;
 use super::{files, none, read};
 
 /// The rooms, each may use those before it.
-const ROOMS: [&str; 5] = ["proto", "base", "parts", "cli", "tests"];
+const ROOMS: [&str; 6] = ["proto", "base", "parts", "cli", "tests", "bench"];
 
 /// The room of a crate in `folder`, by its place among the rooms, and its part if it is of one.
 fn room(folder: &str) -> Option<(usize, Option<&str>)> {
