@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::targets::Target;
-use super::tools::{Offer, Pace, Protocol, Tool};
+use super::tools::{Measured, Offer, Pace, Protocol, Tool};
 use super::{Bench, CONNECTIONS, named};
 use crate::harness::rounds::{Figures, Samples, interleave, progress};
 use crate::harness::table::{Bar, Section, Verdict};
@@ -54,12 +54,13 @@ async fn measure(
     };
     let asks_truth = name != "percentiles-nginx";
     let run = async |tool: Tool, pace: Pace, seconds: u64, round: u32| -> anyhow::Result<Figures> {
-        let serving = start(round).await?;
+        let mut serving = start(round).await?;
         let offer = Offer { protocol, pace, connections: CONNECTIONS, seconds };
         let measured = bench.tools.send(tool, &offer, serving.address).await;
         let truth = if asks_truth { Some(serving.truth().await) } else { None };
+        let target_waited = serving.usage().waited;
         serving.stop().await?;
-        let seen = measured?.seen;
+        let Measured { seen, usage } = measured?;
         let latency = seen.latency.ok_or_else(|| anyhow::anyhow!("it told no latencies"))?;
         let mut figures: Figures = PERCENTILES.into_iter().zip([latency.p50, latency.p90, latency.p99]).collect();
         figures.iter_mut().for_each(|(_, seconds)| *seconds *= 1e3);
@@ -68,6 +69,7 @@ async fn measure(
             figures.push(("p99 to target's", latency.p99 / truth.p99));
         }
         figures.push(("requests/s", seen.completed as f64 / seconds as f64));
+        figures.push(("waited %", (usage.waited + target_waited).as_secs_f64() / seconds as f64 * 100.0));
         figures.push(("errors", seen.errors as f64));
         Ok(figures)
     };
@@ -90,6 +92,11 @@ async fn measure(
     section.verdicts = verdicts(&samples);
     let clocks: Vec<&str> = contestants.iter().map(|(_, tool)| tool.clock()).collect();
     section.notes.push(format!("Each starts its clock elsewhere: {}.", clocks.join("; ")));
+    section.notes.push(
+        "`waited` is how long generator and target together were ready to run and had no core: where it is more than a few \
+         percent, others were busy on the machine, and the percentiles are theirs as well."
+            .to_owned(),
+    );
     Ok(section)
 }
 

@@ -231,6 +231,10 @@ impl Tools {
     /// Sends `offer` to `address` with `tool`.
     pub(crate) async fn send(&self, tool: Tool, offer: &Offer, address: SocketAddr) -> anyhow::Result<Measured> {
         let (program, scratch) = (self.path(tool)?, self.scratch());
+        for file in ["h2load.log", "vegeta.bin"] {
+            // h2load appends to it. It is not there before the first run.
+            let _ = std::fs::remove_file(scratch.join(file));
+        }
         std::fs::write(scratch.join("targets"), format!("GET http://{address}/\n"))?;
         let launch = Launch::new(program, tool.arguments(offer, address, scratch)).on(GENERATOR_CORE);
         let limit = Duration::from_secs(offer.seconds) + PATIENCE;
