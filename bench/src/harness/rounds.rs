@@ -12,14 +12,23 @@ pub(crate) type Figures = Vec<(&'static str, f64)>;
 pub(crate) struct Samples {
     /// Each contestant with its rounds; a round that failed has no figures.
     contestants: Vec<(String, Vec<Option<Figures>>)>,
-    /// What went wrong, in words.
-    pub failures: Vec<String>,
+    /// What went wrong, and in which rounds it did.
+    failures: Vec<(String, Vec<u32>)>,
 }
 
 impl Samples {
     /// Their names, in the order in which they were given.
     pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
         self.contestants.iter().map(|(name, _)| name.as_str())
+    }
+
+    /// What went wrong, in words.
+    pub(crate) fn failures(&self) -> Vec<String> {
+        let words = |(what, rounds): &(String, Vec<u32>)| {
+            let rounds: Vec<String> = rounds.iter().map(u32::to_string).collect();
+            format!("failed in round {}: {what}", rounds.join(", "))
+        };
+        self.failures.iter().map(words).collect()
     }
 
     /// The names of all figures of `contestant`.
@@ -60,6 +69,13 @@ impl Samples {
         stats::ratio(&ours, &(0..ours.len()).map(median_of).collect::<Vec<_>>())
     }
 
+    fn note_failure(&mut self, what: String, round: u32) {
+        match self.failures.iter_mut().find(|(known, _)| *known == what) {
+            Some((_, rounds)) => rounds.push(round),
+            None => self.failures.push((what, vec![round])),
+        }
+    }
+
     fn rounds(&self, contestant: &str) -> &[Option<Figures>] {
         self.contestants.iter().find(|(name, _)| name == contestant).map_or(&[], |(_, rounds)| rounds)
     }
@@ -85,7 +101,7 @@ pub(crate) async fn interleave<C>(
             progress(&format!("round {} of {rounds}: {name}", round + 1));
             let figures = run(contestant, round).await;
             if let Err(error) = &figures {
-                samples.failures.push(format!("{name} failed in round {}: {error:#}", round + 1));
+                samples.note_failure(format!("{name}: {error:#}"), round + 1);
             }
             samples.contestants[index].1.push(figures.ok());
         }
@@ -124,9 +140,16 @@ mod tests {
         assert_eq!(samples.names().collect::<Vec<_>>(), ["ours", "a", "b"]);
         assert_eq!(samples.by_round("b", "cost"), [Some(3.0), None, Some(9.0)]);
         assert_eq!(samples.spread("ours", "cost").unwrap(), Spread { median: 4.0, min: 2.0, max: 6.0 });
-        assert_eq!(samples.failures, ["b failed in round 2: broke"]);
+        assert_eq!(samples.failures(), ["failed in round 2: b: broke"]);
         assert_eq!(samples.figures("a"), ["cost"]);
         assert!(samples.by_round("c", "cost").is_empty() && samples.spread("a", "other").is_none());
+    }
+
+    #[test]
+    fn the_same_failure_is_told_once() {
+        let mut samples = Samples::default();
+        [("a", 1), ("b", 1), ("a", 2)].map(|(what, round)| samples.note_failure(what.to_owned(), round));
+        assert_eq!(samples.failures(), ["failed in round 1, 2: a", "failed in round 1: b"]);
     }
 
     #[tokio::test]

@@ -102,7 +102,7 @@ impl Section {
             names.filter_map(|name| Some((name, samples.spread(contestant, name)?))).collect()
         };
         let rows = samples.names().map(|name| Row { contestant: name.to_owned(), figures: spreads(name) }).collect();
-        Section { name, what: what.into(), rows, verdicts: Vec::new(), notes: samples.failures.clone() }
+        Section { name, what: what.into(), rows, verdicts: Vec::new(), notes: samples.failures() }
     }
 }
 
@@ -278,7 +278,7 @@ What it costs.
   CPU, ours to theirs  1.25          at most 1.10   MISSED
   nobody knows         not measured  0.950 to 1.05  MISSED
   rate                 54321         at least 1000  met
-  theirs failed in round 2: it broke
+  failed in round 2: theirs: it broke
 
 1 of 3 bars met, 2 missed
 ";

@@ -112,7 +112,9 @@ impl Tool {
                 "oha (with --latency-correction) when its pacer, whose timer has a granularity of 1 ms, wakes up and \
                  queues the request"
             }
-            Tool::Vegeta => "vegeta when a worker takes up the request, and it starts another worker when none is free",
+            Tool::Vegeta => {
+                "vegeta when a worker takes up the request, of which it starts another one when none is free"
+            }
             Tool::Ghz => "ghz when a worker begins the call, whatever its pacer intended",
         }
     }
@@ -165,7 +167,9 @@ impl Tool {
                 say(&url);
             }
             Tool::Vegeta => {
-                say(&format!("-cpus 1 attack -duration={seconds}s -workers={connections} -connections={connections}"));
+                say(&format!("-cpus 1 attack -duration={seconds}s -workers={connections}"));
+                // With fewer idle than open connections it would close and open them all the time.
+                say(&format!("-connections={connections} -max-connections={connections}"));
                 match pace {
                     Pace::Closed => say(&format!("-rate=0 -max-workers={connections}")),
                     Pace::Rate(rate) => say(&format!("-rate={rate}/1s")),
@@ -305,7 +309,7 @@ mod tests {
             Vegeta,
             Http1,
             Closed,
-            "-cpus 1 attack -duration=5s -workers=50 -connections=50 -rate=0 -max-workers=50 -targets=/s/targets -output=/s/vegeta.bin",
+            "-cpus 1 attack -duration=5s -workers=50 -connections=50 -max-connections=50 -rate=0 -max-workers=50 -targets=/s/targets -output=/s/vegeta.bin",
         );
         check(
             Ghz,
