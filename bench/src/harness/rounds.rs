@@ -148,7 +148,9 @@ mod tests {
     #[test]
     fn the_same_failure_is_told_once() {
         let mut samples = Samples::default();
-        [("a", 1), ("b", 1), ("a", 2)].map(|(what, round)| samples.note_failure(what.to_owned(), round));
+        [("a", 1), ("b", 1), ("a", 2)]
+            .into_iter()
+            .for_each(|(what, round)| samples.note_failure(what.to_owned(), round));
         assert_eq!(samples.failures(), ["failed in round 1, 2: a", "failed in round 1: b"]);
     }
 
