@@ -58,8 +58,19 @@ soak: ## Runs the full counts of PART, which is one of: durable traffic
 	PURLIN_SOAK=1 $(E2E) --release -- --nocapture '$(PART)::'
 
 .PHONY: bench
-bench: ## Measures start, memory, and how soon a change is served, on a release build
+bench: ## Measures PART beside its peers, which is one of: load platform (ARGS="--rounds 5 --seconds 5" are passed on)
+	@test -n '$(PART)' || { echo 'Say which: make bench PART=load' >&2; exit 2; }
+	@$(MAKE) --no-print-directory bench-$(PART)
+
+# Start, memory, and how soon a change is served.
+.PHONY: bench-platform
+bench-platform:
 	$(E2E) --release -- --ignored --nocapture --test-threads=1 figures::
+
+.PHONY: bench-load
+bench-load:
+	cargo build $(CARGO_WORKSPACE) --release --bin purlin --bin purlin-bench
+	'$(CARGO_TARGET_DIR)/release/purlin-bench' load --out docs/results $(ARGS)
 
 .PHONY: dist
 dist: ## Builds the binary that is shipped
