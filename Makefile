@@ -28,7 +28,7 @@ help: ## Lists the targets
 
 .PHONY: up
 up: ## Builds purlin and starts the platform (ARGS="--data-dir D ..." are passed on)
-	@test -x '$(CARGO_TARGET_DIR)/debug/purlin' || echo 'The first build takes about 4 minutes on two cores; later ones take seconds. Cargo counts what is done:'
+	@test -x '$(CARGO_TARGET_DIR)/debug/purlin' || echo 'The first build takes about 5 minutes on two cores; later ones take seconds. Cargo counts what is done:'
 	@cargo build $(CARGO_WORKSPACE) --bin purlin
 	@exec '$(CARGO_TARGET_DIR)/debug/purlin' up $(ARGS)
 
