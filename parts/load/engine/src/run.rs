@@ -45,6 +45,9 @@ pub async fn run(plan: Plan, options: &Options, progress: &mut dyn FnMut(&Progre
         senders.end().await;
         return Err(Error::Senders(collector.missing().join("; ")));
     }
+    if options.stop.is_cancelled() {
+        senders.stop().await;
+    }
     let notice = if options.agents.is_empty() { Duration::from_millis(5) } else { NOTICE };
     let began = Instant::now() + notice;
     let started = (Timestamp::now() + notice).to_string();

@@ -71,8 +71,10 @@ async fn work(mut job: Job) -> io::Result<Duration> {
     let clients = open(&worker, job.connections, &job.stop).await;
     let _ = job.reports.send(Report::Ready { worker: job.shard.index });
     let began = tokio::select! {
-        began = job.start.wait_for(Option::is_some) => match began { Ok(began) => *began, Err(_) => None },
+        // A load that was stopped before it began has none.
+        biased;
         () = job.stop.cancelled() => None,
+        began = job.start.wait_for(Option::is_some) => match began { Ok(began) => *began, Err(_) => None },
     };
     let Some(began) = began else { return Ok(Duration::ZERO) };
     timer.sleep_until(began).await?;
