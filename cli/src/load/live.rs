@@ -1,6 +1,5 @@
 //! What is shown while a load lasts: a view that is redrawn on a terminal, else a line now and then.
 
-use std::collections::VecDeque;
 use std::io::IsTerminal as _;
 use std::time::Duration;
 
@@ -70,7 +69,7 @@ impl View {
     }
 
     /// Shows that a second has ended.
-    pub(crate) fn show(&mut self, progress: &Progress, output: &mut Output) {
+    pub(crate) fn show(&mut self, progress: &Progress<'_>, output: &mut Output) {
         self.seconds += 1;
         self.note(progress);
         // A terminal that is gone does not end the load.
@@ -92,8 +91,8 @@ impl View {
         }
     }
 
-    fn note(&mut self, progress: &Progress) {
-        let (second, total) = (&progress.second, progress.tally.total());
+    fn note(&mut self, progress: &Progress<'_>) {
+        let (second, total) = (progress.second, progress.tally.total());
         let live = &mut self.live;
         live.elapsed = second.at + Duration::from_secs(1);
         live.intended = match &self.pace {
@@ -101,18 +100,14 @@ impl View {
             Pace::Closed { .. } => None,
         };
         live.recent.push_back(second.clone());
-        keep_last(&mut live.recent);
+        if live.recent.len() > RECENT {
+            live.recent.pop_front();
+        }
         live.succeeded = total.succeeded;
         live.failed = total.failed();
         live.late = progress.tally.late();
         live.not_sent = progress.tally.not_sent;
         live.in_flight = second.in_flight;
         live.connections = progress.open;
-    }
-}
-
-fn keep_last<T>(recent: &mut VecDeque<T>) {
-    while recent.len() > RECENT {
-        recent.pop_front();
     }
 }

@@ -1,8 +1,8 @@
 //! `purlin load`: the load generator's command line.
 //!
 //! `args` says what can be asked; `plan` makes a plan of a scenario file and options, to which `types` adds those of gRPC
-//! messages; `run` carries it out, shows it
-//! while it lasts and writes its result; `saved` shows and compares results that were written before.
+//! messages; `run` carries it out, shows it while it lasts and writes its result; `saved` shows and compares results that
+//! were written before.
 
 pub(crate) mod args;
 mod failure;

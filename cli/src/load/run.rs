@@ -60,7 +60,7 @@ async fn carry_out(task: Task, args: &RunArgs, options: Options, output: &mut Ou
         signals.unless_repeated(std::future::pending()).await;
         std::future::pending::<Infallible>().await
     };
-    let mut shown = |progress: &purlin_load::Progress| view.show(progress, output);
+    let mut shown = |progress: &purlin_load::Progress<'_>| view.show(progress, output);
     let running = async {
         let mut plan = plan;
         plan.descriptors = types::of(&plan, &args.request, &options.allowed).await?;

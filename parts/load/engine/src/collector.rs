@@ -11,12 +11,12 @@ use purlin_load_model::tally::Tally;
 use crate::report::Report;
 
 /// How far a run is, once a second.
-#[derive(Clone, Debug)]
-pub struct Progress {
+#[derive(Clone, Copy, Debug)]
+pub struct Progress<'a> {
     /// The second that has just ended.
-    pub second: Second,
+    pub second: &'a Second,
     /// What has happened so far, the warm-up left out.
-    pub tally: Tally,
+    pub tally: &'a Tally,
     /// Connections that are open.
     pub open: u64,
 }
@@ -80,7 +80,7 @@ impl Collector {
     }
 
     /// Takes a report; `progress` is told of each second that is complete by it.
-    pub(crate) fn take(&mut self, report: Report, progress: &mut dyn FnMut(&Progress)) {
+    pub(crate) fn take(&mut self, report: Report, progress: &mut dyn FnMut(&Progress<'_>)) {
         match report {
             Report::Ready { worker } => drop(self.waiting.remove(&worker)),
             Report::Interval { worker, second, tally, in_flight, open } => {
@@ -119,7 +119,7 @@ impl Collector {
     }
 
     /// Closes the seconds that no thread will add to.
-    fn complete(&mut self, progress: &mut dyn FnMut(&Progress)) {
+    fn complete(&mut self, progress: &mut dyn FnMut(&Progress<'_>)) {
         while let Some(entry) = self.seconds.first_entry() {
             let second = *entry.key();
             if self.running.values().any(|last| last.is_none_or(|last| last < second)) {
@@ -134,7 +134,7 @@ impl Collector {
                 self.series.push(self.second(self.series.len() as u64, &Part::default()));
             }
             let closed = self.second(second, &part);
-            progress(&Progress { second: closed.clone(), tally: self.total.clone(), open: part.open });
+            progress(&Progress { second: &closed, tally: &self.total, open: part.open });
             self.series.push(closed);
         }
     }

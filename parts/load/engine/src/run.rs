@@ -24,7 +24,7 @@ enum Senders {
 const NOTICE: Duration = Duration::from_millis(250);
 
 /// Runs `plan` to its end; `progress` is told of each second.
-pub async fn run(plan: Plan, options: &Options, progress: &mut dyn FnMut(&Progress)) -> Result<Summary, Error> {
+pub async fn run(plan: Plan, options: &Options, progress: &mut dyn FnMut(&Progress<'_>)) -> Result<Summary, Error> {
     let (reports, mut incoming) = unbounded_channel();
     let processes = u32::try_from(options.agents.len()).unwrap_or(u32::MAX);
     let workers = plan.workers * processes.max(1);
@@ -77,7 +77,7 @@ async fn collect(
     collector: &mut Collector,
     incoming: &mut UnboundedReceiver<Report>,
     options: &Options,
-    progress: &mut dyn FnMut(&Progress),
+    progress: &mut dyn FnMut(&Progress<'_>),
 ) -> Option<Instant> {
     let mut stopped = None;
     let mut aborted = false;
