@@ -15,7 +15,7 @@ use purlin_resource::names::SERVICE_NAME_LABEL;
 
 use crate::grants::{Grants, Referrer};
 use crate::input::Input;
-use crate::model::{BackendProtocol, Cluster, ClusterName, ObjectName};
+use crate::model::{Address, BackendKind, BackendProtocol, Cluster, ClusterName, ClusterSettings, ObjectName};
 use crate::reasons;
 
 /// Why a reference of a route does not resolve.
@@ -34,6 +34,8 @@ pub(crate) struct Backends<'a> {
     input: &'a Input,
     grants: &'a Grants<'a>,
     slices: HashMap<(&'a str, &'a str), Vec<&'a EndpointSlice>>,
+    /// Of clusters without a policy.
+    settings: Arc<ClusterSettings>,
 }
 
 impl<'a> Backends<'a> {
@@ -44,7 +46,7 @@ impl<'a> Backends<'a> {
                 slices.entry((&*name.namespace, service)).or_default().push(Arc::as_ref(slice));
             }
         }
-        Backends { input, grants, slices }
+        Backends { input, grants, slices, settings: Arc::default() }
     }
 
     /// The port of a Service that an HTTPRoute in `namespace` refers to.
@@ -83,7 +85,7 @@ impl<'a> Backends<'a> {
         let Some(found) = service_port(object, port) else {
             return problem(reasons::BACKEND_NOT_FOUND, format!("Service {service} has no port {port}"));
         };
-        let cluster = ClusterName { service, port };
+        let cluster = ClusterName { kind: BackendKind::Service, object: service, port };
         match backend_protocol(found) {
             Ok(_) => Ok(cluster),
             Err(what) => problem(
@@ -95,11 +97,12 @@ impl<'a> Backends<'a> {
 
     /// What a resolved reference stands for.
     pub(crate) fn cluster(&self, name: &ClusterName) -> Option<Cluster> {
-        let port = service_port(self.input.services.get(&name.service)?, name.port)?;
+        let port = service_port(self.input.services.get(&name.object)?, name.port)?;
         let protocol = backend_protocol(port).ok()?;
-        let slices = self.slices.get(&(&*name.service.namespace, &*name.service.name));
+        let slices = self.slices.get(&(&*name.object.namespace, &*name.object.name));
         let slices = slices.map(Vec::as_slice).unwrap_or_default();
-        Some(Cluster { protocol, endpoints: endpoints(slices, port.name.as_deref().unwrap_or_default()) })
+        let endpoints = endpoints(slices, port.name.as_deref().unwrap_or_default());
+        Some(Cluster { protocol, tls: None, endpoints, settings: Arc::clone(&self.settings) })
     }
 }
 
@@ -116,13 +119,13 @@ fn backend_protocol(port: &ServicePort) -> Result<BackendProtocol, String> {
     }
     match port.app_protocol.as_deref() {
         None | Some("" | "http" | "kubernetes.io/ws") => Ok(BackendProtocol::Http1),
-        Some("kubernetes.io/h2c" | "grpc") => Ok(BackendProtocol::H2c),
+        Some("kubernetes.io/h2c" | "grpc") => Ok(BackendProtocol::Http2),
         Some(other) => Err(format!("appProtocol {other}")),
     }
 }
 
 /// The endpoints that take new requests: the ready ones; when there are none, those that still serve while they end.
-fn endpoints(slices: &[&EndpointSlice], port_name: &str) -> Vec<SocketAddr> {
+fn endpoints(slices: &[&EndpointSlice], port_name: &str) -> Vec<Address> {
     let (mut ready, mut draining) = (BTreeSet::new(), BTreeSet::new());
     for slice in slices {
         let Some(port) = slice_port(slice, port_name) else { continue };
@@ -137,7 +140,7 @@ fn endpoints(slices: &[&EndpointSlice], port_name: &str) -> Vec<SocketAddr> {
         }
     }
     let chosen = if ready.is_empty() { draining } else { ready };
-    chosen.into_iter().collect()
+    chosen.into_iter().map(Address::Ip).collect()
 }
 
 fn slice_port(slice: &EndpointSlice, name: &str) -> Option<u16> {

@@ -9,7 +9,7 @@ use k8s_openapi::api::discovery::v1::EndpointSlice;
 use kube::ResourceExt as _;
 use purlin_gateway_api::{Gateway, GatewayClass, HttpRoute, ReferenceGrant};
 
-use crate::model::ObjectName;
+use crate::model::{ObjectName, RouteName};
 
 /// The objects and what else decides of the routes. All of a kind are given; translation picks what is ours.
 #[derive(Clone, Debug, Default)]
@@ -58,8 +58,8 @@ pub struct PlaneReport {
     pub binds: BTreeMap<SocketAddr, String>,
     /// Listeners (Gateway and section) whose certificates could not all be used.
     pub listeners: BTreeMap<(ObjectName, Arc<str>), Unusable>,
-    /// Rules (HTTPRoute and index) that could not be compiled, and why.
-    pub rules: BTreeMap<(ObjectName, u32), String>,
+    /// Rules (route and index) that could not be compiled, and why.
+    pub rules: BTreeMap<(RouteName, u32), String>,
 }
 
 /// What is wrong with a listener's certificates.

@@ -77,8 +77,8 @@ impl ListenerState<'_> {
     pub(crate) fn is_served(&self) -> bool {
         let usable = match self.protocol {
             None => false,
-            Some(Protocol::Http) => true,
-            Some(Protocol::Https) => !self.certificates.is_empty(),
+            Some(Protocol::Http | Protocol::Tcp) => true,
+            Some(Protocol::Tls) => !self.certificates.is_empty(),
         };
         usable && self.refused.is_none() && self.conflict.is_none()
     }
@@ -106,7 +106,7 @@ pub(crate) fn read<'a>(
     let mut listeners: Vec<_> = gateway.spec.listeners.iter().map(|spec| read_one(gateway, spec)).collect();
     find_conflicts(&mut listeners);
     find_overlaps(&mut listeners);
-    for listener in listeners.iter_mut().filter(|l| l.protocol == Some(Protocol::Https)) {
+    for listener in listeners.iter_mut().filter(|l| l.protocol == Some(Protocol::Tls)) {
         let references = listener.spec.tls.as_ref().map(|tls| tls.certificate_refs.as_slice()).unwrap_or_default();
         let (found, problem) = certificates.resolve(name, references);
         listener.certificates = found;
@@ -119,7 +119,7 @@ pub(crate) fn read<'a>(
 fn read_one<'a>(gateway: &Gateway, spec: &'a Listener) -> ListenerState<'a> {
     let protocol = match spec.protocol.as_str() {
         "HTTP" => Some(Protocol::Http),
-        "HTTPS" => Some(Protocol::Https),
+        "HTTPS" => Some(Protocol::Tls),
         _ => None,
     };
     let refused = match protocol {
@@ -238,7 +238,7 @@ fn find_overlaps(listeners: &mut [ListenerState<'_>]) {
             (Some(a), Some(b)) => hostname::intersect(a, b).is_some(),
             _ => true,
         };
-        let https = |l: &ListenerState<'_>| l.protocol == Some(Protocol::Https);
+        let https = |l: &ListenerState<'_>| l.protocol == Some(Protocol::Tls);
         https(a) && https(b) && a.spec.port == b.spec.port && hostnames
     };
     let messages: Vec<Option<String>> = (0..listeners.len())

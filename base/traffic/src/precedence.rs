@@ -31,7 +31,7 @@ pub(crate) fn compare(a: &Candidate, b: &Candidate) -> Ordering {
     (a.host.cmp(&b.host))
         .then_with(|| match_rank(&a.rule.matches).cmp(&match_rank(&b.rule.matches)))
         .then_with(|| a.created.cmp(&b.created))
-        .then_with(|| compare_names(&a.rule.route, &b.rule.route))
+        .then_with(|| compare_names(&a.rule.route.object, &b.rule.route.object))
         .then_with(|| a.position.cmp(&b.position))
 }
 
@@ -56,7 +56,7 @@ fn text(name: &ObjectName) -> impl Iterator<Item = u8> + '_ {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{Action, ValueMatch};
+    use crate::model::{Action, RouteKind, RouteName, ValueMatch};
 
     /// `PATH [METHOD] [h=N] [q=N] [@SECOND] [in NAMESPACE/NAME] [#POSITION]`; a path is `=/exact`, `~regex` or a prefix.
     fn candidate(text: &str) -> Candidate {
@@ -89,14 +89,16 @@ mod tests {
             }
         }
         let rule = Rule {
-            route,
+            route: RouteName { kind: RouteKind::HttpRoute, object: route },
             index: 0,
             matches,
             request_filters: vec![],
             response_filters: vec![],
+            mirrors: vec![],
             action: Action::Forward(vec![]),
             request_timeout: None,
             backend_timeout: None,
+            policy: Arc::default(),
         };
         Candidate { host: (2, Reverse(0)), created, position, rule: Arc::new(rule) }
     }

@@ -16,7 +16,9 @@ use crate::backends::{Backends, RefProblem};
 use crate::filters::{self, Filters};
 use crate::hostname;
 use crate::listeners::Refusal;
-use crate::model::{Action, Backend, ClusterName, Hostname, Match, ObjectName, PathMatch, Rule, ValueMatch};
+use crate::model::{
+    Action, Backend, ClusterName, Hostname, Match, ObjectName, PathMatch, RouteKind, RouteName, Rule, ValueMatch,
+};
 use crate::precedence::Candidate;
 use crate::{duration, reasons};
 
@@ -116,15 +118,18 @@ fn compile_rule(
         (None, Ok(answer)) => (answer, None),
         (Some(refusal), _) | (None, Err(refusal)) => (Answer::refused(), Some(refusal)),
     };
+    let policy = Arc::default();
     let rule = |matches| Rule {
-        route: name.clone(),
+        route: RouteName { kind: RouteKind::HttpRoute, object: name.clone() },
         index: u32::try_from(index).unwrap_or(u32::MAX),
         matches,
         request_filters: answer.filters.request.clone(),
         response_filters: answer.filters.response.clone(),
+        mirrors: Vec::new(),
         action: answer.action.clone(),
         request_timeout: answer.request_timeout,
         backend_timeout: answer.backend_timeout,
+        policy: Arc::clone(&policy),
     };
     (matches.into_iter().map(rule).collect(), refusal)
 }
@@ -160,6 +165,7 @@ fn compile_answer(at: &str, spec: &HttpRouteRule, matches: &[Match], resolved: &
             cluster: resolved.as_ref().ok().cloned(),
             request_filters: filters.request,
             response_filters: filters.response,
+            mirrors: Vec::new(),
         });
     }
     check_prefix_replacement(&format!("{at}.filters"), &filters, matches)?;

@@ -18,7 +18,9 @@ use crate::grants::Grants;
 use crate::hostname::{self, intersect};
 use crate::input::{GatewayAddresses, Input};
 use crate::listeners::{self, ListenerState, Refusal};
-use crate::model::{Bind, Hostname, Listener, ObjectName, Protocol, RouteModel};
+use crate::model::{
+    Bind, Hostname, Listener, ObjectName, Protocol, RouteKind, RouteModel, RouteName, Serve, Terminate,
+};
 use crate::precedence::{HostRank, compare_names};
 use crate::reasons::{self, condition};
 use crate::report::{self, ClassReport, GatewayFacts, GatewayReport, ParentReport, RouteReport};
@@ -315,7 +317,8 @@ fn route_conditions(route: &RouteState<'_>, outcome: Result<String, Refusal>) ->
 
 /// The rules that are not served, by index: those that we refuse and those that the data plane did.
 fn refused_rules(name: &ObjectName, route: &CompiledRoute, input: &Input) -> BTreeMap<usize, Refusal> {
-    let of_route = (name.clone(), 0)..=(name.clone(), u32::MAX);
+    let name = RouteName { kind: RouteKind::HttpRoute, object: name.clone() };
+    let of_route = (name.clone(), 0)..=(name, u32::MAX);
     let by_plane = input.plane.rules.range(of_route).filter_map(|((_, index), message)| {
         let refusal = (reasons::UNSUPPORTED_VALUE, format!("rules[{index}]: {message}"));
         usize::try_from(*index).ok().map(|index| (index, refusal))
@@ -354,17 +357,21 @@ fn model(
     for gateway in gateways.iter_mut().filter(|g| g.refused.is_none()) {
         for state in gateway.listeners.iter_mut().filter(|l| l.is_served()) {
             served.append(&mut state.attached);
+            let protocol = state.protocol.unwrap_or(Protocol::Http);
             let listener = Listener {
                 gateway: gateway.name.clone(),
                 section: Arc::clone(&state.name),
                 hostname: state.hostname.clone(),
-                certificates: std::mem::take(&mut state.certificates),
-                hosts: state.take_hosts(),
+                set: None,
+                tls: (protocol == Protocol::Tls)
+                    .then(|| Terminate { certificates: std::mem::take(&mut state.certificates), client_auth: None }),
+                serve: Serve::Http(state.take_hosts()),
+                access: None,
             };
-            let protocol = state.protocol.unwrap_or(Protocol::Http);
             for ip in &gateway.addresses.assigned {
                 let bind = model.binds.entry(SocketAddr::new(*ip, state.spec.port));
-                bind.or_insert_with(|| Bind { protocol, listeners: Vec::new() }).listeners.push(listener.clone());
+                let bind = bind.or_insert_with(|| Bind { protocol, client: Arc::default(), listeners: Vec::new() });
+                bind.listeners.push(listener.clone());
             }
         }
     }

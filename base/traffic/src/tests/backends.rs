@@ -110,7 +110,7 @@ fn protocols_come_from_the_service_port() {
         &[
             "route default/r at gw: ok",
             "* / [r#0] -> default/many:1*1 -> default/many:2*1 -> default/many:5*1 -> default/web:80*1",
-            "cluster default/many:1 H2c []",
+            "cluster default/many:1 Http2 []",
             "cluster default/many:2 Http1 []",
             "cluster default/many:5 Http1 []",
             "cluster default/web:80 Http1 [10.0.0.1:8080 10.0.0.2:8080]",
@@ -130,7 +130,7 @@ fn check_endpoints(slices: &[&str], expected: &str) {
     let slices: Vec<String> = slices.iter().enumerate().map(|(i, rest)| slice(&format!("s{i}"), rest)).collect();
     let mut objects = vec![SERVICES];
     objects.extend(slices.iter().map(String::as_str));
-    let cluster = format!("cluster default/many:1 H2c [{expected}]");
+    let cluster = format!("cluster default/many:1 Http2 [{expected}]");
     check_refs(
         &objects,
         "{name: many, port: 1}",

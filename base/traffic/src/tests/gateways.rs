@@ -210,14 +210,14 @@ fn certificates_are_resolved() {
             "  s8 routes=0: Programmed=False/Invalid ResolvedRefs=False/RefNotPermitted",
             "  s9 routes=0: ResolvedRefs=False/InvalidCertificateRef",
             "  s10 routes=0: Programmed=False/Invalid ResolvedRefs=False/InvalidCertificateRef",
-            "bind 127.0.0.1:1 Https",
+            "bind 127.0.0.1:1 Tls",
             "  gw/s1 * certificate default/good",
             // Not looked into here: the data plane has it, and says what it is.
-            "bind 127.0.0.1:3 Https",
+            "bind 127.0.0.1:3 Tls",
             "  gw/s3 * certificate default/junk",
-            "bind 127.0.0.1:7 Https",
+            "bind 127.0.0.1:7 Tls",
             "  gw/s7 * certificate other/allowed",
-            "bind 127.0.0.1:9 Https",
+            "bind 127.0.0.1:9 Tls",
             "  gw/s9 * certificate default/good",
         ],
     );
@@ -250,7 +250,7 @@ fn tls_settings_that_are_not_built_are_refused() {
             "  option routes=0: Accepted=False/UnsupportedValue Programmed=False/Invalid \
          OverlappingTLSConfig=True/OverlappingHostnames",
             "  plain routes=0: Accepted=False/UnsupportedValue Programmed=False/Invalid",
-            "bind 127.0.0.1:2 Https",
+            "bind 127.0.0.1:2 Tls",
             "  gw/free * certificate default/good",
         ],
     );
@@ -346,7 +346,7 @@ fn what_the_data_plane_could_not_do_is_said_and_still_wanted() {
         let unusable = Unusable { message: "keys differ".to_owned(), served };
         move |input: &mut Input| drop(input.plane.listeners.insert(listener, unusable))
     };
-    let bound = ["bind 127.0.0.1:443 Https", "  gw/s443 * certificate default/good"];
+    let bound = ["bind 127.0.0.1:443 Tls", "  gw/s443 * certificate default/good"];
     let down = [
         "gateway default/gw [127.0.0.1]: Accepted=True/ListenersNotValid Programmed=False/Invalid \
          ResolvedRefs=False/ListenersNotResolved",

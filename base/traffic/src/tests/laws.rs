@@ -83,7 +83,7 @@ fn what_did_not_change_is_the_same_rule() {
     };
     let rules = |output: &Output| {
         let bind = output.model.binds.values().next().unwrap();
-        bind.listeners[0].hosts[0].rules.clone()
+        bind.listeners[0].hosts()[0].rules.clone()
     };
     let first = translate(&routes(1), None);
     let second = translate(&routes(2), Some(&first));

@@ -156,10 +156,10 @@ fn show_model(out: &mut String, model: &RouteModel) {
         let _ = writeln!(out, "bind {socket} {:?}", bind.protocol);
         for listener in &bind.listeners {
             let certificates: String =
-                listener.certificates.iter().map(|c| format!(" certificate {}", c.secret)).collect();
+                listener.certificates().iter().map(|c| format!(" certificate {}", c.secret)).collect();
             let hostname = show_hostname(listener.hostname.as_ref());
             let _ = writeln!(out, "  {}/{} {hostname}{certificates}", listener.gateway.name, listener.section);
-            for host in &listener.hosts {
+            for host in listener.hosts() {
                 for rule in &host.rules {
                     let _ = writeln!(out, "    {} {}", show_hostname(host.hostname.as_ref()), show_rule(rule));
                 }
@@ -199,7 +199,7 @@ fn show_rule(rule: &Rule) -> String {
     for (name, v) in &rule.matches.query {
         let _ = write!(out, " ?{name}{}", value(v));
     }
-    let _ = write!(out, " [{}#{}]", rule.route.name, rule.index);
+    let _ = write!(out, " [{}#{}]", rule.route.object.name, rule.index);
     show_filters(&mut out, &rule.request_filters, &rule.response_filters);
     for (name, timeout) in [("request", rule.request_timeout), ("backend", rule.backend_timeout)] {
         if let Some(timeout) = timeout {

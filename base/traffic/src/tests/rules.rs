@@ -253,11 +253,14 @@ fn rules_that_the_data_plane_refuses_are_said() {
     // The route's verdict, `attachedRoutes`, and the rules that are in the model all the same.
     let after = |refused: &[u32]| {
         let mut input = input(&[BASE, GATEWAY, &two]);
-        input.plane.rules = refused.iter().map(|i| ((name.clone(), *i), "too large".to_owned())).collect();
+        input.plane.rules = refused
+            .iter()
+            .map(|i| ((RouteName { kind: RouteKind::HttpRoute, object: name.clone() }, *i), "too large".to_owned()))
+            .collect();
         let output = translate(&input, None);
         let attached = output.gateways.values().next().unwrap().listeners[0].attached_routes;
         let bind = output.model.binds.values().next().unwrap();
-        let rules: usize = bind.listeners.iter().flat_map(|l| &l.hosts).map(|host| host.rules.len()).sum();
+        let rules: usize = bind.listeners.iter().flat_map(|l| l.hosts()).map(|host| host.rules.len()).sum();
         (verdict(&output.http_routes.values().next().unwrap().parents[0].conditions), attached, rules)
     };
     assert_eq!(after(&[]), ("ok".to_owned(), 1, 2));

@@ -152,7 +152,9 @@ async fn speak(worker: Rc<Worker>, accepted: Accepted) {
     let open = async {
         match protocol {
             Protocol::Http => timeout(limits.head, open_plain(stream, limits.body_idle)).await,
-            Protocol::Https => timeout(limits.handshake, open_tls(stream, tls, limits.body_idle)).await,
+            // Refused when it was compiled.
+            Protocol::Tcp => Ok(Err(io::ErrorKind::Unsupported.into())),
+            Protocol::Tls => timeout(limits.handshake, open_tls(stream, tls, limits.body_idle)).await,
         }
     };
     let opened = tokio::select! {
@@ -162,7 +164,7 @@ async fn speak(worker: Rc<Worker>, accepted: Accepted) {
     let opened = match opened {
         Ok(Ok(opened)) => opened,
         Err(_) => return worker.shared.metrics.malformed(Malformed::Late),
-        Ok(Err(_)) if protocol == Protocol::Https => return worker.shared.metrics.malformed(Malformed::Handshake),
+        Ok(Err(_)) if protocol == Protocol::Tls => return worker.shared.metrics.malformed(Malformed::Handshake),
         // The client left.
         Ok(Err(_)) => return,
     };

@@ -15,7 +15,6 @@ use http::uri::{Authority, PathAndQuery, Scheme};
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri, Version};
 use hyper::body::{Body as _, Incoming};
 use hyper::upgrade::OnUpgrade;
-use purlin_traffic::model::{BackendProtocol, Cluster};
 use rand::RngExt;
 use tokio::time::{Instant, sleep_until};
 
@@ -25,7 +24,7 @@ use crate::head::{framing, padding};
 use crate::headers;
 use crate::pool::{Lease, NotSent, Upstream};
 use crate::record::Record;
-use crate::snapshot::{Rule, Share};
+use crate::snapshot::{Cluster, Rule, Share, Wire};
 use crate::worker::Worker;
 use crate::{tunnel, websocket};
 
@@ -43,12 +42,12 @@ pub(crate) struct Onward {
 pub(crate) async fn forward(rule: &Rule, share: &Share, mut onward: Onward, mut record: Box<Record>) -> Response<Out> {
     let Some(cluster) = &share.cluster else { return answer::fail(Failure::NO_BACKEND, record) };
     let asked = match cluster.protocol {
-        BackendProtocol::Http1 => onward.upgrade.take(),
+        Wire::Http1 => onward.upgrade.take(),
         // An extended CONNECT has no meaning without its tunnel; an Upgrade may be ignored.
-        BackendProtocol::H2c if onward.upgrade.is_some() && record.version == Version::HTTP_2 => {
+        Wire::Http2 if onward.upgrade.is_some() && record.version == Version::HTTP_2 => {
             return answer::fail(Failure::NO_TUNNEL, record);
         }
-        BackendProtocol::H2c => None,
+        Wire::Http2 => None,
     };
     let (protocol, on_client) = asked.unzip();
     let request = match request(onward, record.version, cluster.protocol, protocol) {
@@ -97,12 +96,7 @@ pub(crate) async fn forward(rule: &Rule, share: &Share, mut onward: Onward, mut 
 }
 
 /// The request in the endpoint's protocol; None where filters have left no valid one.
-fn request(
-    onward: Onward,
-    from: Version,
-    protocol: BackendProtocol,
-    upgrade: Option<HeaderValue>,
-) -> Option<Request<Upload>> {
+fn request(onward: Onward, from: Version, protocol: Wire, upgrade: Option<HeaderValue>) -> Option<Request<Upload>> {
     let Onward { method, mut headers, authority, path, upload, .. } = onward;
     let chunked = !upload.is_end_stream() && !headers.contains_key(CONTENT_LENGTH);
     if !carries_trailers(&upload, chunked, from, protocol) {
@@ -110,7 +104,7 @@ fn request(
     }
     let mut request = Request::new(upload);
     match protocol {
-        BackendProtocol::Http1 => {
+        Wire::Http1 => {
             headers.insert(HOST, authority);
             if chunked {
                 // Said here, as hyper would send a GET without its body.
@@ -121,7 +115,7 @@ fn request(
             }
             *request.uri_mut() = Uri::from(path);
         }
-        BackendProtocol::H2c => {
+        Wire::Http2 => {
             headers.remove(HOST);
             let mut parts = http::uri::Parts::default();
             parts.scheme = Some(Scheme::HTTP);
@@ -137,8 +131,8 @@ fn request(
 }
 
 /// Whether trailers can reach the endpoint: HTTP/1.1 has them behind chunks only, on either side.
-fn carries_trailers(upload: &Upload, chunked: bool, from: Version, to: BackendProtocol) -> bool {
-    chunked || (!upload.is_end_stream() && from == Version::HTTP_2 && to == BackendProtocol::H2c)
+fn carries_trailers(upload: &Upload, chunked: bool, from: Version, to: Wire) -> bool {
+    chunked || (!upload.is_end_stream() && from == Version::HTTP_2 && to == Wire::Http2)
 }
 
 async fn send(

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use purlin_telemetry::metrics::{Counter, Gauge, Histogram, counter, counter_while_held, gauge, histogram_while_held};
+use purlin_traffic::model::RouteName;
 
 /// What is counted for the whole process.
 #[derive(Clone, Debug)]
@@ -50,7 +51,7 @@ impl Metrics {
                 &[],
             ),
             applies: counter("purlin_gateway_snapshots_total", "Configurations applied.", &[]),
-            unrouted: Arc::new(RouteMetrics::new("")),
+            unrouted: Arc::new(RouteMetrics::new(None)),
         }
     }
 }
@@ -113,18 +114,24 @@ pub(crate) struct RouteMetrics {
 }
 
 impl RouteMetrics {
-    /// `route` is `namespace/name`, or empty for requests that no route took.
-    pub(crate) fn new(route: &str) -> Self {
+    /// None is for the requests that no route took; their series have empty labels.
+    pub(crate) fn new(route: Option<&RouteName>) -> Self {
+        let kind = route.map_or("", |route| route.kind.name());
+        let route = &route.map(|route| route.object.to_string()).unwrap_or_default();
         let class = |class| {
             let help = "Requests answered, by route and class of status.";
-            counter_while_held("purlin_gateway_requests_total", help, &[("route", route), ("class", class)])
+            counter_while_held(
+                "purlin_gateway_requests_total",
+                help,
+                &[("kind", kind), ("route", route), ("class", class)],
+            )
         };
         Self {
             by_class: ["1xx", "2xx", "3xx", "4xx", "5xx"].map(class),
             took: histogram_while_held(
                 "purlin_gateway_request_seconds",
                 "From a request's head to the last byte of its response, by route.",
-                &[("route", route)],
+                &[("kind", kind), ("route", route)],
             ),
         }
     }

@@ -14,7 +14,6 @@ use http::{Request, Response};
 use hyper::body::Incoming;
 use hyper::client::conn::{http1, http2};
 use hyper_util::rt::{TokioIo, TokioTimer};
-use purlin_traffic::model::BackendProtocol;
 use tokio::net::TcpStream;
 use tokio::task::spawn_local;
 use tokio::time::{Instant, timeout};
@@ -23,6 +22,7 @@ use crate::body::Upload;
 use crate::config::Limits;
 use crate::connection::{LocalExec, PING_EVERY, PING_WAIT};
 use crate::metrics::Metrics;
+use crate::snapshot::Wire;
 
 type Key = (SocketAddr, bool);
 
@@ -74,8 +74,8 @@ pub(crate) enum NotSent {
 
 impl Pool {
     /// The state of an endpoint.
-    pub(crate) fn upstream(&self, at: SocketAddr, protocol: BackendProtocol) -> Rc<Upstream> {
-        let h2 = protocol == BackendProtocol::H2c;
+    pub(crate) fn upstream(&self, at: SocketAddr, protocol: Wire) -> Rc<Upstream> {
+        let h2 = protocol == Wire::Http2;
         let mut upstreams = self.upstreams.borrow_mut();
         let upstream = upstreams.entry((at, h2)).or_insert_with(|| Rc::new(Upstream::new(at, h2)));
         Rc::clone(upstream)

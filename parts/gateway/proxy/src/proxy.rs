@@ -8,7 +8,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use purlin_traffic::model::{ObjectName, RouteModel};
+use purlin_traffic::model::{ObjectName, RouteModel, RouteName};
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
 use tokio::sync::{Mutex, mpsc, oneshot};
 
@@ -81,14 +81,14 @@ pub struct CompileError {
 #[expect(missing_docs, reason = "the names are those of the model")]
 pub enum Place {
     Listener { gateway: ObjectName, section: Arc<str> },
-    Rule { route: ObjectName, index: u32 },
+    Rule { route: RouteName, index: u32 },
 }
 
 impl std::fmt::Display for Place {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Listener { gateway, section } => write!(f, "listener {section} of Gateway {gateway}"),
-            Self::Rule { route, index } => write!(f, "rule {index} of HTTPRoute {route}"),
+            Self::Rule { route, index } => write!(f, "rule {index} of {route}"),
         }
     }
 }

@@ -15,7 +15,6 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use futures::FutureExt as _;
-use purlin_traffic::model::BackendProtocol;
 use rustls::ServerConfig;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, mpsc, oneshot};
@@ -29,7 +28,7 @@ use crate::config::Limits;
 use crate::connection::{self, Accepted};
 use crate::metrics::Metrics;
 use crate::pool::Pool;
-use crate::snapshot::Snapshot;
+use crate::snapshot::{Snapshot, Wire};
 
 /// Idle connections are looked through this often.
 const SWEEP: Duration = Duration::from_secs(1);
@@ -159,7 +158,7 @@ async fn run(worker: Rc<Worker>, mut commands: mpsc::UnboundedReceiver<Command>)
                 let newest = worker.snapshot();
                 let changed = swept.as_ref().is_none_or(|before: &Pinned| !Rc::ptr_eq(&before.0, &newest.0));
                 let used = changed.then(|| {
-                    newest.endpoints().map(|(at, p)| (at, p == BackendProtocol::H2c)).collect::<HashSet<_>>()
+                    newest.endpoints().map(|(at, p)| (at, p == Wire::Http2)).collect::<HashSet<_>>()
                 });
                 worker.pool.sweep(&worker.shared.limits, used.as_ref());
                 swept = Some(newest);

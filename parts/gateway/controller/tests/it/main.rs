@@ -221,7 +221,7 @@ async fn only_the_leader_writes_statuses_but_each_serves() {
     let mut served = route("r", "gw");
     served["spec"]["rules"] = json!([{"matches": [{"path": {"type": "PathPrefix", "value": "/"}}]}]);
     api.put("httproutes", served);
-    running.told(|model| model.binds.values().any(|bind| !bind.listeners[0].hosts.is_empty())).await;
+    running.told(|model| model.binds.values().any(|bind| !bind.listeners[0].hosts().is_empty())).await;
     assert_eq!(accepted(&api, "r"), None);
     running.stop().await;
 }

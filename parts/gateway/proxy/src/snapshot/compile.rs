@@ -9,13 +9,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::Method;
-use purlin_traffic::model::{self, Action, ObjectName, PathMatch, Protocol, RouteModel, ValueMatch};
+use purlin_traffic::model::{
+    self, Action, ClientSettings, ClusterName, ObjectName, PathMatch, Protocol, RouteModel, RouteName, RulePolicy,
+    Serve, ValueMatch,
+};
 use regex::{Regex, RegexBuilder};
 use rustls::crypto::CryptoProvider;
 use rustls::sign::CertifiedKey;
 
 use super::rules::{PathTest, Test};
-use super::{Act, BindPlan, HostMap, HostRules, ListenerPlan, Rule, RuleId, Share, Snapshot};
+use super::{Act, BindPlan, Cluster, HostMap, HostRules, ListenerPlan, Rule, RuleId, Share, Snapshot};
 use crate::filters::{Change, Filter};
 use crate::metrics::RouteMetrics;
 use crate::proxy::{CompileError, Place};
@@ -28,7 +31,7 @@ const MAX_REGEX_BYTES: usize = 1 << 20;
 #[derive(Debug, Default)]
 pub(crate) struct Legacy {
     /// Metric handles by route.
-    series: HashMap<ObjectName, Arc<RouteMetrics>>,
+    series: HashMap<RouteName, Arc<RouteMetrics>>,
     /// What listeners serve, by Secret: only what the listener itself served once, and while it refers to it.
     certificates: HashMap<Reference, Arc<CertifiedKey>>,
 }
@@ -44,7 +47,7 @@ pub(crate) fn compile(
     errors: &mut Vec<CompileError>,
 ) -> Snapshot {
     let (before, after) = (std::mem::take(legacy), Legacy::default());
-    let mut compiler = Compiler { model, provider, before, after, errors, rules: Vec::new() };
+    let mut compiler = Compiler { model, provider, before, after, errors, clusters: HashMap::new(), rules: Vec::new() };
     let binds = model.binds.iter().map(|(at, bind)| (*at, compiler.bind(*at, bind))).collect();
     *legacy = compiler.after;
     Snapshot { binds, rules: compiler.rules }
@@ -56,6 +59,7 @@ struct Compiler<'a> {
     before: Legacy,
     after: Legacy,
     errors: &'a mut Vec<CompileError>,
+    clusters: HashMap<ClusterName, Result<Arc<Cluster>, String>>,
     rules: Vec<Rule>,
 }
 
@@ -63,6 +67,10 @@ impl Compiler<'_> {
     fn bind(&mut self, at: std::net::SocketAddr, bind: &model::Bind) -> BindPlan {
         let mut plan = BindPlan { protocol: bind.protocol, listeners: Vec::new(), by_host: HostMap::default() };
         for listener in &bind.listeners {
+            if let Some(what) = not_built(bind, listener) {
+                self.error(place(listener), format!("{what} not built"));
+                continue;
+            }
             let compiled = self.listener(bind.protocol, listener);
             if plan.by_host.add(listener.hostname.as_ref(), plan.listeners.len()) {
                 plan.listeners.push(compiled);
@@ -75,9 +83,9 @@ impl Compiler<'_> {
     }
 
     fn listener(&mut self, protocol: Protocol, listener: &model::Listener) -> ListenerPlan {
-        let certificates = if protocol == Protocol::Https { self.certificates(listener) } else { Vec::new() };
+        let certificates = if protocol == Protocol::Tls { self.certificates(listener) } else { Vec::new() };
         let mut hosts = HostMap::default();
-        for host in &listener.hosts {
+        for host in listener.hosts() {
             let mut rules = HostRules::default();
             for rule in &host.rules {
                 rules.add(&rule.matches.path, self.rule(rule));
@@ -94,7 +102,7 @@ impl Compiler<'_> {
 
     fn certificates(&mut self, listener: &model::Listener) -> Vec<Arc<CertifiedKey>> {
         let (mut usable, mut problems) = (Vec::new(), Vec::new());
-        for certificate in &listener.certificates {
+        for certificate in listener.certificates() {
             let secret = &certificate.secret;
             let reference = (listener.gateway.clone(), Arc::clone(&listener.section), secret.clone());
             let key = tls::certified_key(self.provider, certificate).or_else(|why| {
@@ -143,8 +151,11 @@ impl Compiler<'_> {
         let request_filters = filters(&rule.request_filters, &mut broken);
         let response_filters = changes(&rule.response_filters, &mut broken);
         let act = self.act(&rule.action, &mut broken);
+        if *rule.policy != RulePolicy::default() || !rule.mirrors.is_empty() {
+            broken.push("its policies and mirrors are not built".to_owned());
+        }
         let compiled = Rule {
-            label: format!("{}/{}", rule.route, rule.index).into(),
+            label: format!("{}/{}", rule.route.object, rule.index).into(),
             path,
             method,
             headers,
@@ -174,13 +185,7 @@ impl Compiler<'_> {
     }
 
     fn share(&mut self, backend: &model::Backend, broken: &mut Vec<String>) -> Share {
-        let cluster = backend.cluster.as_ref().and_then(|name| {
-            let found = self.model.clusters.get(name).cloned();
-            if found.is_none() {
-                broken.push(format!("the model has no cluster {name}"));
-            }
-            found
-        });
+        let cluster = backend.cluster.as_ref().and_then(|name| ok(self.cluster(name), broken));
         Share {
             weight: backend.weight,
             cluster,
@@ -189,12 +194,25 @@ impl Compiler<'_> {
         }
     }
 
-    fn metrics(&mut self, route: &ObjectName) -> Arc<RouteMetrics> {
+    fn cluster(&mut self, name: &ClusterName) -> Result<Arc<Cluster>, String> {
+        if let Some(found) = self.clusters.get(name) {
+            return found.clone();
+        }
+        let compiled = match self.model.clusters.get(name) {
+            Some(cluster) => Cluster::compile(cluster).map_err(|why| format!("cluster {name}: {why}")),
+            None => Err(format!("the model has no cluster {name}")),
+        };
+        let compiled = compiled.map(Arc::new);
+        self.clusters.insert(name.clone(), compiled.clone());
+        compiled
+    }
+
+    fn metrics(&mut self, route: &RouteName) -> Arc<RouteMetrics> {
         if let Some(found) = self.after.series.get(route) {
             return Arc::clone(found);
         }
         let before = self.before.series.remove(route);
-        let series = before.unwrap_or_else(|| Arc::new(RouteMetrics::new(&route.to_string())));
+        let series = before.unwrap_or_else(|| Arc::new(RouteMetrics::new(Some(route))));
         self.after.series.insert(route.clone(), Arc::clone(&series));
         series
     }
@@ -206,6 +224,17 @@ impl Compiler<'_> {
 
 fn place(listener: &model::Listener) -> Place {
     Place::Listener { gateway: listener.gateway.clone(), section: Arc::clone(&listener.section) }
+}
+
+/// What a listener asks for that is not built: it is not served without it.
+fn not_built(bind: &model::Bind, listener: &model::Listener) -> Option<&'static str> {
+    match () {
+        () if bind.protocol == Protocol::Tcp || matches!(listener.serve, Serve::Streams(_)) => Some("streams are"),
+        () if *bind.client != ClientSettings::default() => Some("settings for clients are"),
+        () if listener.access.is_some() => Some("access policies are"),
+        () if listener.tls.as_ref().is_some_and(|tls| tls.client_auth.is_some()) => Some("client certificates are"),
+        () => None,
+    }
 }
 
 fn ok<T>(result: Result<T, String>, broken: &mut Vec<String>) -> Option<T> {

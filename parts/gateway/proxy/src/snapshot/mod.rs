@@ -5,6 +5,7 @@
 //! the first that fits is taken and no other is tried (listeners are isolated from each other); among a listener's
 //! hosts a rule of the next one may serve what no rule of the first one matches.
 
+mod clusters;
 mod compile;
 mod hosts;
 mod rules;
@@ -14,9 +15,10 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use http::request::Parts;
-use purlin_traffic::model::{BackendProtocol, Protocol};
+use purlin_traffic::model::Protocol;
 use rustls::sign::CertifiedKey;
 
+pub(crate) use clusters::{Cluster, Wire};
 pub(crate) use compile::{Legacy, compile};
 pub(crate) use hosts::HostMap;
 pub(crate) use rules::{Act, HostRules, Rule, Share};
@@ -38,7 +40,7 @@ impl Snapshot {
     }
 
     /// All endpoints that may still be used, to forget the others.
-    pub(crate) fn endpoints(&self) -> impl Iterator<Item = (SocketAddr, BackendProtocol)> {
+    pub(crate) fn endpoints(&self) -> impl Iterator<Item = (SocketAddr, Wire)> {
         let shares = self.rules.iter().flat_map(|rule| rule.shares());
         let clusters = shares.filter_map(|share| share.cluster.as_deref());
         clusters.flat_map(|cluster| cluster.endpoints.iter().map(|at| (*at, cluster.protocol)))

@@ -10,10 +10,10 @@ use std::time::Duration;
 
 use http::request::Parts;
 use http::{HeaderName, Method};
-use purlin_traffic::model::{Cluster, PathMatch, Redirect};
+use purlin_traffic::model::{PathMatch, Redirect};
 use regex::Regex;
 
-use super::RuleId;
+use super::{Cluster, RuleId};
 use crate::filters::{Change, Filter};
 use crate::metrics::RouteMetrics;
 

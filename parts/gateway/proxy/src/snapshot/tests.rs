@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use http::Request;
 use purlin_traffic::model::{
-    Action, Backend, Bind, Cluster, ClusterName, Host, Hostname, Listener, Match, ObjectName, PathMatch, RouteModel,
-    ValueMatch,
+    self, Action, Backend, BackendKind, BackendProtocol, Bind, ClusterName, Host, Hostname, Listener, Match,
+    ObjectName, PathMatch, RouteKind, RouteModel, RouteName, Serve, ValueMatch,
 };
 
 use super::*;
@@ -18,16 +18,8 @@ fn object(name: &str) -> ObjectName {
 
 /// A rule that only has a name; the name is its route's.
 fn rule(name: &str, path: PathMatch) -> purlin_traffic::model::Rule {
-    purlin_traffic::model::Rule {
-        route: object(name),
-        index: 0,
-        matches: Match { path, method: None, headers: Vec::new(), query: Vec::new() },
-        request_filters: Vec::new(),
-        response_filters: Vec::new(),
-        action: Action::Forward(Vec::new()),
-        request_timeout: None,
-        backend_timeout: None,
-    }
+    let route = RouteName { kind: RouteKind::HttpRoute, object: object(name) };
+    purlin_traffic::model::Rule::new(route, path, Action::Forward(Vec::new()))
 }
 
 fn exact(path: &str) -> PathMatch {
@@ -51,12 +43,14 @@ fn host(name: &str, rules: Vec<purlin_traffic::model::Rule>) -> Host {
 }
 
 fn listener(name: &str, hosts: Vec<Host>) -> Listener {
-    Listener { gateway: object("gw"), section: name.into(), hostname: hostname(name), certificates: Vec::new(), hosts }
+    let (set, tls, access) = (None, None, None);
+    let serve = Serve::Http(hosts);
+    Listener { gateway: object("gw"), set, section: name.into(), hostname: hostname(name), tls, serve, access }
 }
 
 fn model(protocol: Protocol, listeners: Vec<Listener>) -> RouteModel {
-    let binds = BTreeMap::from([(AT.parse().unwrap(), Bind { protocol, listeners })]);
-    RouteModel { binds, clusters: BTreeMap::new() }
+    let binds = BTreeMap::from([(AT.parse().unwrap(), Bind { protocol, client: Arc::default(), listeners })]);
+    RouteModel { binds, ..RouteModel::default() }
 }
 
 fn compiled(model: &RouteModel) -> (Snapshot, Vec<crate::CompileError>) {
@@ -208,7 +202,7 @@ fn hosts_and_listeners() {
 #[test]
 fn misdirected() {
     let listeners = ["a.example", "*.example", ""].map(|name| listener(name, Vec::new()));
-    let all = model(Protocol::Https, listeners[..2].to_vec());
+    let all = model(Protocol::Tls, listeners[..2].to_vec());
     let (snapshot, _) = compiled(&all);
     let bind = &snapshot.binds[&AT.parse().unwrap()];
     let check = |sni: Option<&str>, host: &str, expected: Option<NoListener>| {
@@ -220,7 +214,7 @@ fn misdirected() {
     check(Some("a.example"), "b.example", Some(NoListener::Misdirected));
     check(Some("a.example"), "other", Some(NoListener::Unknown));
     check(None, "a.example", Some(NoListener::Misdirected));
-    let (snapshot, _) = compiled(&model(Protocol::Https, listeners.to_vec()));
+    let (snapshot, _) = compiled(&model(Protocol::Tls, listeners.to_vec()));
     let bind = &snapshot.binds[&AT.parse().unwrap()];
     assert!(bind.listener("other", Some(None)).is_ok());
     assert!(bind.listener("a.example", Some(None)).is_err());
@@ -231,13 +225,8 @@ fn what_does_not_compile_fails_closed() {
     let mut header = rule("header", prefix("/h"));
     header.matches.headers = vec![("a".into(), ValueMatch::Regex("(".into()))];
     let mut cluster = rule("cluster", prefix("/c"));
-    let name = ClusterName { service: object("svc"), port: 80 };
-    cluster.action = Action::Forward(vec![Backend {
-        weight: 1,
-        cluster: Some(name.clone()),
-        request_filters: Vec::new(),
-        response_filters: Vec::new(),
-    }]);
+    let name = ClusterName { kind: BackendKind::Service, object: object("svc"), port: 80 };
+    cluster.action = Action::Forward(vec![Backend::new(1, Some(name.clone()))]);
     let rules = vec![rule("regex", PathMatch::Regex("a)|(b".into())), header, cluster, rule("rest", prefix(""))];
     let mut model = model(Protocol::Http, vec![listener("", vec![host("", rules)])]);
     let (snapshot, errors) = compiled(&model);
@@ -247,7 +236,7 @@ fn what_does_not_compile_fails_closed() {
     assert_eq!(served(&snapshot, &get("http://h/b")), "rest");
     assert_eq!(served(&snapshot, &get("http://h/c")), "cluster");
     assert!(matches!(snapshot.rules[2].act, Act::Broken));
-    let cluster = Cluster { protocol: BackendProtocol::Http1, endpoints: Vec::new() };
+    let cluster = model::Cluster::new(BackendProtocol::Http1, []);
     model.clusters.insert(name, Arc::new(cluster));
     assert_eq!(compiled(&model).1.len(), 2);
 }
@@ -271,7 +260,7 @@ fn many_rules_keep_their_order() {
             }
             PathMatch::Regex(_) => false,
         });
-        found.map_or("-".to_owned(), |rule| rule.route.name.to_string())
+        found.map_or("-".to_owned(), |rule| rule.route.object.name.to_string())
     };
     let (snapshot, _) = compiled(&model(Protocol::Http, vec![listener("", vec![host("", rules.clone())])]));
     for path in (0..200).flat_map(|i| [format!("/p{i}"), format!("/p{i}/x"), format!("/p{i}/x/y")]) {

@@ -80,7 +80,7 @@ async fn endpoints_change_and_pooled_connections_of_old_ones_are_not_used() {
     for (endpoints, expected) in
         [(vec![one.at], Some("one")), (vec![two.at], Some("two")), (vec![], None), (vec![one.at], Some("one"))]
     {
-        let cluster = Cluster { protocol: H1, endpoints };
+        let cluster = Cluster::new(H1, endpoints);
         model.clusters.insert(cluster_name("svc"), Arc::new(cluster));
         assert_eq!(rig.proxy.apply(&model).await, Default::default());
         for _ in 0..5 {
@@ -177,7 +177,7 @@ async fn series_of_a_route_go_with_it() {
     let mut model = rig.model.clone();
     let mut serve = async |route: Option<String>| {
         let mut named = rule("/", "svc");
-        named.route = object(route.as_deref().unwrap_or("route"));
+        named.route.object = object(route.as_deref().unwrap_or("route"));
         model.binds.get_mut(&rig.at).unwrap().listeners = vec![listener("", vec![named])];
         assert_eq!(rig.proxy.apply(&model).await, Default::default());
     };

@@ -78,7 +78,7 @@ async fn heads_are_judged() {
 #[tokio::test]
 async fn an_h2c_backend_is_spoken_to_in_http2_and_trailers_pass() {
     let backend = Backend::start("one").await;
-    let rig = Rig::new(vec![rule("/", "svc")], &[("svc", BackendProtocol::H2c, &[backend.at])]).await;
+    let rig = Rig::new(vec![rule("/", "svc")], &[("svc", BackendProtocol::Http2, &[backend.at])]).await;
     let mut sender = connect(rig.at).await;
     for _ in 0..5 {
         let (status, body) = text(&mut sender, post("http://a.example/x", b"body")).await;

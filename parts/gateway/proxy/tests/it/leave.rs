@@ -28,7 +28,7 @@ where
     until("the request is taken back", || backend.left.load(Ordering::SeqCst) == 1).await;
     // The next one is served, over HTTP/2 on the same connection.
     assert_eq!(rig.get("/").await.status, 200);
-    let connections = if to == BackendProtocol::H2c { 1 } else { 2 };
+    let connections = if to == BackendProtocol::Http2 { 1 } else { 2 };
     assert_eq!(backend.connections.load(Ordering::SeqCst), connections);
 }
 
@@ -60,7 +60,7 @@ async fn h2(at: SocketAddr, method: &str, path: &str, answer: bool) -> impl Futu
 /// Reset without an error, which hyper takes for an end: what was cut is not passed on as whole.
 #[tokio::test]
 async fn a_reset_is_never_an_end() {
-    for to in [BackendProtocol::Http1, BackendProtocol::H2c] {
+    for to in [BackendProtocol::Http1, BackendProtocol::Http2] {
         let backend = Backend::start("one").await;
         let rig = Rig::new(vec![rule("/", "svc")], &[("svc", to, &[backend.at])]).await;
         let mut client = Client::connect(rig.at).await;
@@ -89,7 +89,7 @@ async fn a_reset_is_never_an_end_of_a_response() {
         }
         while server.next().await.is_some() {}
     });
-    let rig = Rig::new(vec![rule("/", "svc")], &[("svc", BackendProtocol::H2c, &[at])]).await;
+    let rig = Rig::new(vec![rule("/", "svc")], &[("svc", BackendProtocol::Http2, &[at])]).await;
     for whole in [true, false] {
         let got = talk(rig.at, b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").await;
         assert_eq!(got.ends_with(b"3\r\nabc\r\n0\r\n\r\n"), whole, "{}", String::from_utf8_lossy(&got));
@@ -100,14 +100,14 @@ const UPLOAD: &str = "POST /never HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\
 
 #[tokio::test]
 async fn while_the_backend_thinks() {
-    for to in [BackendProtocol::Http1, BackendProtocol::H2c] {
+    for to in [BackendProtocol::Http1, BackendProtocol::Http2] {
         check(to, async |at| h1(at, "GET /never HTTP/1.1\r\nHost: a\r\n\r\n", "").await).await;
     }
 }
 
 #[tokio::test]
 async fn in_the_middle_of_an_upload() {
-    for to in [BackendProtocol::Http1, BackendProtocol::H2c] {
+    for to in [BackendProtocol::Http1, BackendProtocol::Http2] {
         check(to, async |at| h1(at, UPLOAD, "").await).await;
         check(to, async |at| h2(at, "POST", "/never", false).await).await;
     }
@@ -115,7 +115,7 @@ async fn in_the_middle_of_an_upload() {
 
 #[tokio::test]
 async fn in_the_middle_of_a_download() {
-    for to in [BackendProtocol::Http1, BackendProtocol::H2c] {
+    for to in [BackendProtocol::Http1, BackendProtocol::Http2] {
         check(to, async |at| h1(at, "GET /endless HTTP/1.1\r\nHost: a\r\n\r\n", "data").await).await;
         check(to, async |at| h2(at, "POST", "/endless", true).await).await;
     }

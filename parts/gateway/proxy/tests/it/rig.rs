@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use purlin_gateway_proxy::{Limits, Options, Proxy};
 use purlin_traffic::model::{
-    Action, Backend, BackendProtocol, Bind, Cluster, ClusterName, Host, Hostname, Listener, Match, ObjectName,
-    PathMatch, Protocol, RouteModel, Rule,
+    Action, Backend, BackendKind, BackendProtocol, Bind, Cluster, ClusterName, Host, Hostname, Listener, ObjectName,
+    PathMatch, Protocol, RouteKind, RouteModel, RouteName, Rule, Serve,
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -48,10 +48,10 @@ impl Rig {
         let at = free();
         let mut model = RouteModel::default();
         for (name, protocol, endpoints) in clusters {
-            let cluster = Cluster { protocol: *protocol, endpoints: endpoints.to_vec() };
+            let cluster = Cluster::new(*protocol, endpoints.iter().copied());
             model.clusters.insert(cluster_name(name), Arc::new(cluster));
         }
-        let bind = Bind { protocol: Protocol::Http, listeners: vec![listener("", rules)] };
+        let bind = Bind { protocol: Protocol::Http, client: Arc::default(), listeners: vec![listener("", rules)] };
         model.binds = BTreeMap::from([(at, bind)]);
         let proxy = Proxy::start(options).unwrap();
         let report = proxy.apply(&model).await;
@@ -91,38 +91,26 @@ pub(crate) fn object(name: &str) -> ObjectName {
 }
 
 pub(crate) fn cluster_name(name: &str) -> ClusterName {
-    ClusterName { service: object(name), port: 80 }
+    ClusterName { kind: BackendKind::Service, object: object(name), port: 80 }
 }
 
 pub(crate) fn listener(host: &str, rules: Vec<Rule>) -> Listener {
     let hostname = (!host.is_empty()).then(|| Hostname::Exact(host.into()));
     let rules = rules.into_iter().map(Arc::new).collect();
     let hosts = vec![Host { hostname: hostname.clone(), rules }];
-    Listener { gateway: object("gw"), section: "web".into(), hostname, certificates: Vec::new(), hosts }
+    let (set, tls, access) = (None, None, None);
+    Listener { gateway: object("gw"), set, section: "web".into(), hostname, tls, serve: Serve::Http(hosts), access }
 }
 
 pub(crate) fn share(weight: u32, cluster: Option<&str>) -> Backend {
-    let cluster = cluster.map(cluster_name);
-    Backend { weight, cluster, request_filters: Vec::new(), response_filters: Vec::new() }
+    Backend::new(weight, cluster.map(cluster_name))
 }
 
 /// A prefix to a cluster.
 pub(crate) fn rule(prefix: &str, cluster: &str) -> Rule {
-    Rule {
-        route: object("route"),
-        index: 0,
-        matches: Match {
-            path: PathMatch::Prefix(prefix.trim_end_matches('/').into()),
-            method: None,
-            headers: Vec::new(),
-            query: Vec::new(),
-        },
-        request_filters: Vec::new(),
-        response_filters: Vec::new(),
-        action: Action::Forward(vec![share(1, Some(cluster))]),
-        request_timeout: None,
-        backend_timeout: None,
-    }
+    let route = RouteName { kind: RouteKind::HttpRoute, object: object("route") };
+    let path = PathMatch::Prefix(prefix.trim_end_matches('/').into());
+    Rule::new(route, path, Action::Forward(vec![share(1, Some(cluster))]))
 }
 
 /// Sends bytes, and reads until the other side closes.

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use http::{Request, Version};
 use http_body_util::{BodyExt, Full};
 use hyper_util::rt::{TokioExecutor, TokioIo};
-use purlin_traffic::model::{BackendProtocol, Certificate, Listener, Protocol};
+use purlin_traffic::model::{BackendProtocol, Certificate, Listener, Protocol, Terminate};
 use rustls::crypto::aws_lc_rs;
 use rustls::{ClientConfig, RootCertStore};
 use rustls_pki_types::{CertificateDer, ServerName};
@@ -29,8 +29,12 @@ fn certificate(host: &str) -> (Arc<Certificate>, CertificateDer<'static>) {
     (Arc::new(certificate), made.cert.der().clone())
 }
 
+fn terminate(certificates: Vec<Arc<Certificate>>) -> Option<Terminate> {
+    Some(Terminate { certificates, client_auth: None })
+}
+
 fn secure(host: &str, certificate: Arc<Certificate>) -> Listener {
-    Listener { certificates: vec![certificate], ..listener(host, vec![rule("/", "svc")]) }
+    Listener { tls: terminate(vec![certificate]), ..listener(host, vec![rule("/", "svc")]) }
 }
 
 async fn connect(
@@ -74,7 +78,7 @@ async fn rig(listeners: Vec<Listener>) -> Rig {
     let mut rig = Rig::new(vec![], &[("svc", BackendProtocol::Http1, &[backend.at])]).await;
     // The same socket changes from plain to TLS.
     let bind = rig.model.binds.get_mut(&rig.at).unwrap();
-    bind.protocol = Protocol::Https;
+    bind.protocol = Protocol::Tls;
     bind.listeners = listeners;
     assert_eq!(rig.proxy.apply(&rig.model).await, Default::default());
     rig
@@ -186,7 +190,7 @@ async fn a_certificate_that_turns_bad_is_served_as_it_was() {
     assert!(!apply(vec![secure("a.example", Arc::clone(&junk))]).await.0);
     assert!(apply(vec![secure("a.example", Arc::clone(&good))]).await.0);
     // So is a certificate that the listener does not have for a while: its Secret was deleted.
-    let none = Listener { certificates: Vec::new(), ..secure("a.example", Arc::clone(&good)) };
+    let none = Listener { tls: terminate(Vec::new()), ..secure("a.example", Arc::clone(&good)) };
     assert!(!apply(vec![none]).await.0);
     assert!(!apply(vec![secure("a.example", junk)]).await.0);
     assert_eq!(apply(vec![secure("a.example", good)]).await, (true, Vec::new()));
@@ -198,7 +202,7 @@ async fn a_bad_certificate_beside_a_good_one_does_not_stop_the_listener() {
     let (second, _) = certificate("second.example");
     let both = vec![Arc::clone(&good), Arc::new(bad(&second)[0].clone())];
     let mut rig = rig(vec![secure("a.example", Arc::clone(&good))]).await;
-    rig.model.binds.get_mut(&rig.at).unwrap().listeners[0].certificates = both;
+    rig.model.binds.get_mut(&rig.at).unwrap().listeners[0].tls = terminate(both);
     let report = rig.proxy.apply(&rig.model).await;
     assert!(report.errors.len() == 1 && report.errors[0].served, "{report:?}");
     assert!(connect(&rig, "a.example", &[&trust], "http/1.1").await.is_ok());
