@@ -1,0 +1,8 @@
+//! What the gateway decides, without I/O: which endpoint takes a request, what is tried again, who has had enough.
+//!
+//! Every decision is a function of the model's settings, of state that its caller keeps, of a time and of random numbers
+//! that it is given. So each is tested by itself, by law and by simulation; the proxy has the sockets.
+
+mod cidr;
+
+pub use cidr::CidrSet;
