@@ -239,6 +239,11 @@ impl Connection {
         }
     }
 
+    /// Whether the peer's settings have come.
+    pub fn is_ready(&self) -> bool {
+        self.peer.known
+    }
+
     /// How many streams are open.
     pub fn streams(&self) -> usize {
         self.streams.open()

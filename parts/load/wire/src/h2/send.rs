@@ -147,6 +147,12 @@ impl Connection {
         &mut self.output.bytes
     }
 
+    /// How many bytes wait to be written. Requests are put there however many there are: who opens streams for a peer
+    /// that does not read looks here first.
+    pub fn unwritten(&self) -> usize {
+        self.output.bytes.len()
+    }
+
     /// Moves data to the output, a frame of each stream in turn, as long as the peer's windows and `ENOUGH` allow.
     fn send_data(&mut self) {
         while let Some(&id) = self.waiting.front() {

@@ -216,9 +216,12 @@ fn the_peer_begins_with_its_settings() {
 #[test]
 fn capacity_is_what_the_peer_allows() {
     let mut connection = Connection::new(Settings::default());
-    assert!(connection.open(&get(), Bytes::new()).is_none());
+    assert!(connection.open(&get(), Bytes::new()).is_none() && !connection.is_ready());
     feed(&mut connection, &setting(SETTINGS_MAX_CONCURRENT_STREAMS, 2)).unwrap();
+    assert!(connection.is_ready());
+    let before = connection.unwritten();
     let first = connection.open(&get(), Bytes::new()).unwrap();
+    assert_eq!(connection.unwritten(), before + HEAD + get().len());
     connection.open(&get(), Bytes::new()).unwrap();
     assert!(connection.open(&get(), Bytes::new()).is_none());
     connection.reset(first, Code::CANCEL);
