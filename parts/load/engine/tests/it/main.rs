@@ -4,13 +4,17 @@
 mod grpc;
 mod grpc_target;
 mod h2_target;
+mod http2;
+mod raw_target;
 mod target;
+mod tls;
 
 use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use h2_target::H2Target;
+use http2::{MANNER, plan_h2};
 use purlin_load::{Options, run};
 use purlin_load_model::plan::{
     Action, Expect, Extract, HttpAction, Pace, Plan, Protocol, Scenario, Spacing, Stage, Step, Target as To, Template,
@@ -209,37 +213,6 @@ async fn what_is_in_flight_when_a_run_is_given_up_is_unfinished() {
     let summary = summary.unwrap();
     accounted(&summary);
     assert_eq!(summary.total().errors[&ErrorKind::Unfinished], 8);
-}
-
-/// Like [`plan`], over HTTP/2: two connections with four streams each.
-fn plan_h2(port: u16) -> Plan {
-    Plan { protocol: Protocol::Http2, connections: 2, streams: 4, ..plan(port) }
-}
-
-const MANNER: h2_target::Manner = h2_target::Manner { max_streams: 100, requests: usize::MAX };
-
-#[tokio::test]
-async fn streams_share_connections() {
-    let target = H2Target::start(MANNER).await;
-    let summary = result(plan_h2(target.address.port())).await;
-    all_succeeded(&summary, 200);
-    assert_eq!(summary.tally.connect.count(), 2);
-}
-
-#[tokio::test]
-async fn a_server_that_allows_few_streams_is_obeyed() {
-    let target = H2Target::start(h2_target::Manner { max_streams: 1, ..MANNER }).await;
-    let summary = result(plan_h2(target.address.port())).await;
-    all_succeeded(&summary, 200);
-}
-
-#[tokio::test]
-async fn a_connection_that_says_goaway_is_replaced() {
-    let target = H2Target::start(h2_target::Manner { requests: 10, ..MANNER }).await;
-    let summary = result(plan_h2(target.address.port())).await;
-    // What the server would not answer is asked for on the next connection.
-    all_succeeded(&summary, 200);
-    assert!(summary.tally.connect.count() >= 10, "{}", summary.tally.connect.count());
 }
 
 #[tokio::test]
