@@ -7,6 +7,7 @@ use purlin_load_model::plan::GrpcAction;
 
 use super::*;
 use crate::grpc_target::{GrpcTarget, Reflection, SERVICE, TEXT, file_response, importing};
+use crate::tls::Identity;
 
 /// The types of the target, compiled from their files.
 fn compiled() -> Vec<u8> {
@@ -59,6 +60,23 @@ async fn a_server_tells_its_types_with_all_that_they_import() {
         assert_eq!(names, ["google/protobuf/wrappers.proto", "service.proto", "text.proto"], "{version}");
         assert_eq!(pool.get_service_by_name("test.Echo").unwrap().methods().len(), 5);
     }
+}
+
+#[tokio::test]
+async fn types_and_answers_come_over_tls_too() {
+    let identity = Identity::new();
+    let target = GrpcTarget::start_secure(serves("v1alpha"), identity.acceptor).await;
+    let mut plan = plan_grpc(&target, vec![call("Say", r#"{"text": "hi"}"#)]);
+    (plan.target.secure, plan.tls) = (true, identity.tls);
+    let types = reflect(&plan, &[], &["test.Echo"]).await.unwrap();
+    plan.descriptors = Some(base64::engine::general_purpose::STANDARD.encode(types));
+    let total = result(plan.clone()).await.total();
+    assert_eq!(total.succeeded, 20, "{:?}", total.errors);
+
+    // Who is not told to trust it asks nothing.
+    plan.tls = Identity::new().tls;
+    let failed = reflect(&plan, &[], &["test.Echo"]).await.unwrap_err().to_string();
+    assert!(failed.contains("is its certificate trusted"), "{failed}");
 }
 
 #[tokio::test]

@@ -10,8 +10,10 @@ use h2::server::SendResponse;
 use http::{HeaderMap, Request, Response};
 use prost::Message as _;
 use prost_reflect::DescriptorPool;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
+use tokio_rustls::TlsAcceptor;
 
 pub(crate) const SERVICE: &str = "
     syntax = \"proto3\";
@@ -69,6 +71,15 @@ impl Drop for GrpcTarget {
 impl GrpcTarget {
     /// Starts one.
     pub(crate) async fn start(reflection: Reflection) -> GrpcTarget {
+        GrpcTarget::start_on(reflection, None).await
+    }
+
+    /// Starts one behind TLS.
+    pub(crate) async fn start_secure(reflection: Reflection, tls: TlsAcceptor) -> GrpcTarget {
+        GrpcTarget::start_on(reflection, Some(tls)).await
+    }
+
+    async fn start_on(reflection: Reflection, tls: Option<TlsAcceptor>) -> GrpcTarget {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let reflection = Arc::new(reflection);
@@ -76,18 +87,29 @@ impl GrpcTarget {
         let counter = given_up.clone();
         let task = tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
-                let (reflection, counter) = (reflection.clone(), counter.clone());
+                let (reflection, counter, tls) = (reflection.clone(), counter.clone(), tls.clone());
                 tokio::spawn(async move {
-                    let mut connection = h2::server::handshake(stream).await.ok()?;
-                    while let Some(Ok((request, respond))) = connection.accept().await {
-                        tokio::spawn(answer(request, respond, reflection.clone(), counter.clone()));
+                    match tls {
+                        Some(tls) => serve(tls.accept(stream).await.ok()?, reflection, counter).await,
+                        None => serve(stream, reflection, counter).await,
                     }
-                    Some(())
                 });
             }
         });
         GrpcTarget { address, given_up, task }
     }
+}
+
+async fn serve(
+    stream: impl AsyncRead + AsyncWrite + Unpin,
+    reflection: Arc<Reflection>,
+    given_up: Arc<AtomicU64>,
+) -> Option<()> {
+    let mut connection = h2::server::handshake(stream).await.ok()?;
+    while let Some(Ok((request, respond))) = connection.accept().await {
+        tokio::spawn(answer(request, respond, reflection.clone(), given_up.clone()));
+    }
+    Some(())
 }
 
 /// A message with its prefix.
