@@ -11,7 +11,7 @@ use std::time::Duration;
 use rand::rngs::SmallRng;
 use rand::{RngExt as _, SeedableRng as _};
 
-use crate::plan::{Spacing, Stage};
+use crate::plan::{Pace, Plan, Spacing, Stage};
 
 /// One of several senders that share a load.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,48 +26,92 @@ pub struct Shard {
 #[derive(Clone, Debug)]
 pub struct Arrivals {
     stages: Vec<Stage>,
-    /// How many iterations should have begun when the next one of this shard begins.
-    point: f64,
-    gaps: Gaps,
-    /// The current stage, when it began, and how many iterations should have begun by then.
+    points: Points,
+    /// The instant of the point, while the stages reach it.
+    next: Option<Duration>,
+    /// The stage of that instant, when it began, and how many iterations should have begun by then.
     stage: usize,
     began: Duration,
     before: f64,
 }
 
+/// Where on the integral the next iteration begins: how many iterations of all shards should have begun by then.
 #[derive(Clone, Debug)]
-enum Gaps {
+enum Points {
     Constant { index: u64, first: f64, step: f64 },
-    Poisson { rng: SmallRng, mean: f64 },
+    Poisson { point: f64, rng: SmallRng, mean: f64 },
+}
+
+impl Plan {
+    /// The intended instants of `shard`; there are none with a closed pace.
+    pub fn arrivals(&self, shard: Shard) -> Option<Arrivals> {
+        match &self.pace {
+            Pace::Open { stages, spacing } => Some(Arrivals::new(stages, *spacing, shard, self.seed)),
+            Pace::Closed { .. } => None,
+        }
+    }
 }
 
 impl Arrivals {
     /// The instants of `shard`. The same seed gives the same instants.
     pub fn new(stages: &[Stage], spacing: Spacing, shard: Shard, seed: u64) -> Arrivals {
         let (index, count) = (f64::from(shard.index), f64::from(shard.count.max(1)));
-        let gaps = match spacing {
-            Spacing::Constant => Gaps::Constant { index: 0, first: index, step: count },
+        let points = match spacing {
+            Spacing::Constant => Points::Constant { index: 0, first: index, step: count },
             Spacing::Poisson => {
                 let seed = seed ^ u64::from(shard.index).wrapping_add(1).wrapping_mul(0x9E37_79B9_7F4A_7C15);
-                Gaps::Poisson { rng: SmallRng::seed_from_u64(seed), mean: count }
+                let mut points = Points::Poisson { point: 0.0, rng: SmallRng::seed_from_u64(seed), mean: count };
+                points.advance();
+                points
             }
         };
-        let mut arrivals =
-            Arrivals { stages: stages.to_vec(), point: 0.0, gaps, stage: 0, began: Duration::ZERO, before: 0.0 };
-        arrivals.advance();
+        let (began, before) = (Duration::ZERO, 0.0);
+        let mut arrivals = Arrivals { stages: stages.to_vec(), points, next: None, stage: 0, began, before };
+        arrivals.locate();
         arrivals
     }
 
-    fn advance(&mut self) {
-        match &mut self.gaps {
-            // Multiplied, not added up: no error grows over hours.
-            Gaps::Constant { index, first, step } => {
-                self.point = *first + *index as f64 * *step;
-                *index += 1;
-            }
-            // The open interval (0, 1], so that the logarithm is finite.
-            Gaps::Poisson { rng, mean } => self.point -= (1.0 - rng.random::<f64>()).ln() * *mean,
+    /// The next instant.
+    pub fn peek(&self) -> Option<Duration> {
+        self.next
+    }
+
+    /// Passes over all instants before `until` and returns how many there were. With constant spacing that costs the
+    /// same for any number of them; a Poisson process has to draw each, but not to find its instant.
+    pub fn skip_until(&mut self, until: Duration) -> u64 {
+        if self.next.is_none_or(|at| at >= until) {
+            return 0;
         }
+        // Short of the last one: near the limit, it is the instants that decide.
+        let mut passed = self.points.pass(begun_by(&self.stages, until) - 1.0);
+        if passed > 0 {
+            self.locate();
+        }
+        while self.next.is_some_and(|at| at < until) {
+            self.next();
+            passed += 1;
+        }
+        passed
+    }
+
+    /// Finds the instant of the current point.
+    fn locate(&mut self) {
+        let point = self.points.current();
+        self.next = loop {
+            let Some(stage) = self.stages.get(self.stage) else { break None };
+            let seconds = stage.duration.as_secs_f64();
+            let of_stage = (stage.from + stage.to) / 2.0 * seconds;
+            // A constant rate of n a second has exactly n points in a second, whatever the rounding.
+            let within = point - self.before;
+            if within < of_stage - 1e-6 {
+                let at = Duration::from_secs_f64(instant(stage, seconds, within).clamp(0.0, seconds));
+                // Within the stage: its end is the beginning of the next one.
+                break Some(self.began + at.min(stage.duration.saturating_sub(Duration::from_nanos(1))));
+            }
+            self.stage += 1;
+            self.began += stage.duration;
+            self.before += of_stage;
+        };
     }
 }
 
@@ -75,22 +119,59 @@ impl Iterator for Arrivals {
     type Item = Duration;
 
     fn next(&mut self) -> Option<Duration> {
-        loop {
-            let stage = self.stages.get(self.stage)?;
-            let seconds = stage.duration.as_secs_f64();
-            let of_stage = (stage.from + stage.to) / 2.0 * seconds;
-            // A constant rate of n a second has exactly n points in a second, whatever the rounding.
-            let within = self.point - self.before;
-            if within < of_stage - 1e-6 {
-                let at = self.began + Duration::from_secs_f64(instant(stage, seconds, within).clamp(0.0, seconds));
-                self.advance();
-                return Some(at);
-            }
-            self.stage += 1;
-            self.began += stage.duration;
-            self.before += of_stage;
+        let at = self.next?;
+        self.points.advance();
+        self.locate();
+        Some(at)
+    }
+}
+
+impl Points {
+    fn current(&self) -> f64 {
+        match self {
+            // Multiplied, not added up: no error grows over hours.
+            Points::Constant { index, first, step } => *first + *index as f64 * *step,
+            Points::Poisson { point, .. } => *point,
         }
     }
+
+    fn advance(&mut self) {
+        match self {
+            Points::Constant { index, .. } => *index += 1,
+            // The open interval (0, 1], so that the logarithm is finite.
+            Points::Poisson { point, rng, mean } => *point -= (1.0 - rng.random::<f64>()).ln() * *mean,
+        }
+    }
+
+    /// Passes over the points below `limit`; returns how many there were.
+    fn pass(&mut self, limit: f64) -> u64 {
+        if let Points::Constant { index, first, step } = self {
+            let passed = (((limit - *first) / *step).ceil() as u64).saturating_sub(*index);
+            *index += passed;
+            return passed;
+        }
+        let mut passed = 0;
+        while self.current() < limit {
+            self.advance();
+            passed += 1;
+        }
+        passed
+    }
+}
+
+/// How many iterations of all shards should have begun by `at`, counted from the start: the integral of the rate.
+pub(crate) fn begun_by(stages: &[Stage], at: Duration) -> f64 {
+    let mut left = at;
+    let mut begun = 0.0;
+    for stage in stages {
+        let (seconds, whole) = (left.min(stage.duration).as_secs_f64(), stage.duration.as_secs_f64());
+        if seconds > 0.0 {
+            let reached = stage.from + (stage.to - stage.from) * seconds / whole;
+            begun += (stage.from + reached) / 2.0 * seconds;
+        }
+        left = left.saturating_sub(stage.duration);
+    }
+    begun
 }
 
 /// When, in seconds from the beginning of `stage`, `count` iterations of it should have begun: the root t of
@@ -171,6 +252,15 @@ mod tests {
         assert_eq!(again, all(&[stage(1.0, 50.0, 50.0)], Spacing::Poisson, 2));
     }
 
+    #[test]
+    fn passing_over_many_costs_as_much_as_over_few() {
+        // 36 billion: were they counted one by one, nobody would wait for the end of this test.
+        let mut arrivals =
+            Arrivals::new(&[stage(3600.0, 1e7, 1e7)], Spacing::Constant, Shard { index: 0, count: 1 }, 7);
+        assert_eq!(arrivals.skip_until(Duration::from_secs(3600)), 36_000_000_000);
+        assert_eq!(arrivals.next(), None);
+    }
+
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(64))]
         #[test]
@@ -185,7 +275,36 @@ mod tests {
             let found: Vec<Duration> = Arrivals::new(&stages, spacing, Shard { index, count: 3 }, 1).collect();
             let total: Duration = stages.iter().map(|stage| stage.duration).sum();
             prop_assert!(found.windows(2).all(|two| two[0] <= two[1]));
-            prop_assert!(found.iter().all(|at| *at <= total));
+            prop_assert!(found.iter().all(|at| *at < total));
+        }
+
+        #[test]
+        fn what_is_passed_over_is_what_would_have_come(
+            parts in prop::collection::vec((1..2000_u64, 0.0..500.0_f64, 0.0..500.0_f64), 1..5),
+            flat: bool,
+            poisson: bool,
+            index in 0..3_u32,
+            taken in 0..50_usize,
+            shares in prop::collection::vec(0.0..1.2_f64, 1..4),
+        ) {
+            let stages: Vec<Stage> = parts
+                .iter()
+                .map(|(ms, from, to)| stage(*ms as f64 / 1e3, *from, if flat { *from } else { *to }))
+                .collect();
+            let spacing = if poisson { Spacing::Poisson } else { Spacing::Constant };
+            let mut arrivals = Arrivals::new(&stages, spacing, Shard { index, count: 3 }, 1);
+            let mut all: Vec<Duration> = arrivals.clone().collect();
+            all.drain(..arrivals.by_ref().take(taken).count());
+            let total: Duration = stages.iter().map(|stage| stage.duration).sum();
+            // An instant itself is a limit, too: it stays.
+            let limits = shares.iter().map(|share| total.mul_f64(*share)).chain(all.get(3).copied());
+            for until in limits.collect::<Vec<_>>() {
+                let before = all.partition_point(|at| *at < until);
+                all.drain(..before);
+                prop_assert_eq!(arrivals.skip_until(until), before as u64);
+                prop_assert_eq!(arrivals.peek(), all.first().copied());
+            }
+            prop_assert_eq!(arrivals.collect::<Vec<_>>(), all);
         }
     }
 }

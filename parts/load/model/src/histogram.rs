@@ -32,6 +32,12 @@ impl Histogram {
         self.record_n(duration, 1);
     }
 
+    /// The shortest duration that counts as the same as `duration` does.
+    pub fn shortest_like(&self, duration: Duration) -> Duration {
+        let nanoseconds = u64::try_from(duration.min(LONGEST).as_nanos()).unwrap_or(u64::MAX);
+        Duration::from_nanos(self.0.lowest_equivalent(nanoseconds))
+    }
+
     /// Counts one duration `count` times.
     pub(crate) fn record_n(&mut self, duration: Duration, count: u64) {
         let nanoseconds = u64::try_from(duration.min(LONGEST).as_nanos()).unwrap_or(u64::MAX);
@@ -128,6 +134,19 @@ mod tests {
         }
         assert_eq!(histogram.count(), 10_000);
         assert_eq!(histogram.at_most(Duration::from_millis(20)), 10_000);
+    }
+
+    #[test]
+    fn what_counts_as_the_same_is_known_before() {
+        for nanoseconds in [1, 999, 2047, 2048, 123_456_789, 7_200_000_000_000] {
+            let (mut histogram, waited) = (Histogram::default(), Duration::from_nanos(nanoseconds));
+            let shortest = histogram.shortest_like(waited);
+            histogram.record(shortest);
+            histogram.record(waited);
+            assert_eq!((histogram.buckets().count(), shortest <= waited), (1, true), "{nanoseconds}");
+            histogram.record(shortest - Duration::from_nanos(1));
+            assert_eq!(histogram.buckets().count(), 2, "{nanoseconds}");
+        }
     }
 
     #[test]

@@ -8,6 +8,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::arrivals::begun_by;
+
 /// A load test.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Plan {
@@ -147,18 +149,10 @@ impl Pace {
 
     /// How many iterations are meant to have begun by `at`, counted from the start; none are with a closed pace.
     pub fn intended_by(&self, at: Duration) -> f64 {
-        let Pace::Open { stages, .. } = self else { return 0.0 };
-        let mut left = at;
-        let mut begun = 0.0;
-        for stage in stages {
-            let (seconds, whole) = (left.min(stage.duration).as_secs_f64(), stage.duration.as_secs_f64());
-            if seconds > 0.0 {
-                let reached = stage.from + (stage.to - stage.from) * seconds / whole;
-                begun += (stage.from + reached) / 2.0 * seconds;
-            }
-            left = left.saturating_sub(stage.duration);
+        match self {
+            Pace::Open { stages, .. } => begun_by(stages, at),
+            Pace::Closed { .. } => 0.0,
         }
-        begun
     }
 }
 

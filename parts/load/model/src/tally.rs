@@ -135,10 +135,15 @@ impl Tally {
 
     /// Counts an iteration that never began, `waited` after its intended start; `step` would have been its first.
     pub fn skip(&mut self, step: usize, waited: Duration) {
-        self.offered += 1;
-        self.not_sent += 1;
+        self.skip_all(step, waited, 1);
+    }
+
+    /// Counts `count` such iterations.
+    pub fn skip_all(&mut self, step: usize, waited: Duration, count: u64) {
+        self.offered = self.offered.saturating_add(count);
+        self.not_sent = self.not_sent.saturating_add(count);
         if let Some(step) = self.steps.get_mut(step) {
-            step.latency.record(waited);
+            step.latency.record_n(waited, count);
         }
     }
 
