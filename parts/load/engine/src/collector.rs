@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use purlin_load_model::figures::Figures;
-use purlin_load_model::plan::{Pace, Plan};
+use purlin_load_model::plan::Plan;
 use purlin_load_model::summary::{FORMAT, Generator, Second, Summary};
 use purlin_load_model::tally::Tally;
 
@@ -38,6 +38,7 @@ pub(crate) struct Collector {
 /// What was reported about one second so far.
 #[derive(Default)]
 struct Part {
+    due: u64,
     tally: Tally,
     in_flight: u64,
     open: u64,
@@ -83,12 +84,13 @@ impl Collector {
     pub(crate) fn take(&mut self, report: Report, progress: &mut dyn FnMut(&Progress<'_>)) {
         match report {
             Report::Ready { worker } => drop(self.waiting.remove(&worker)),
-            Report::Interval { worker, second, tally, in_flight, open } => {
+            Report::Interval { worker, second, due, tally, in_flight, open } => {
                 self.total.merge(&tally);
                 let part = self.seconds.entry(second).or_default();
                 part.tally.merge(&tally);
-                part.in_flight += in_flight;
-                part.open += open;
+                part.due = part.due.saturating_add(due);
+                part.in_flight = part.in_flight.saturating_add(in_flight);
+                part.open = part.open.saturating_add(open);
                 if let Some(last) = self.running.get_mut(&worker) {
                     *last = Some(second);
                 }
@@ -104,8 +106,8 @@ impl Collector {
                 }
             }
             Report::Process { cpu, others, max_rss, .. } => {
-                self.generator.processes += 1;
-                self.generator.cpu += cpu;
+                self.generator.processes = self.generator.processes.saturating_add(1);
+                self.generator.cpu = self.generator.cpu.saturating_add(cpu);
                 self.generator.others = self.generator.others.max(others);
                 self.generator.max_rss = self.generator.max_rss.max(max_rss);
             }
@@ -141,17 +143,10 @@ impl Collector {
 
     fn second(&self, second: u64, part: &Part) -> Second {
         let all = part.tally.total();
-        let at = self.plan.warm_up + Duration::from_secs(second);
-        let offered = match &self.plan.pace {
-            Pace::Open { .. } => {
-                let intended = |at| self.plan.pace.intended_by(at);
-                (intended(at + Duration::from_secs(1)) - intended(at)).round() as u64
-            }
-            Pace::Closed { .. } => part.tally.offered,
-        };
+        let at = self.plan.warm_up.saturating_add(Duration::from_secs(second));
         Second {
             at,
-            offered,
+            offered: part.due,
             succeeded: all.succeeded,
             failed: all.failed(),
             in_flight: part.in_flight,
@@ -169,9 +164,13 @@ impl Collector {
         if lasted > Duration::ZERO {
             self.generator.busiest_worker = self.busiest.as_secs_f64() / lasted.as_secs_f64();
         }
-        // Of the answers that came after the end, there is no second.
+        // Of the answers that came after the end, there is no second. What threads that were told to stop a moment later
+        // were still meant to begin belongs to the last one.
         let ends = self.plan.warm_up + lasted;
-        self.series.retain(|second| second.at < ends);
+        let after = self.series.split_off(self.series.partition_point(|second| second.at < ends));
+        if let Some(last) = self.series.last_mut() {
+            last.offered = after.iter().fold(last.offered, |sum, second| sum.saturating_add(second.offered));
+        }
         let mut summary = Summary {
             format: FORMAT,
             purlin: env!("CARGO_PKG_VERSION").to_owned(),

@@ -31,6 +31,8 @@ mod pacer;
 mod prepare;
 mod report;
 mod run;
+#[cfg(test)]
+mod samples;
 mod self_test;
 mod thread;
 mod timer;

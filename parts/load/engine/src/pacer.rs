@@ -3,13 +3,12 @@
 //! One pacer a thread. A sender (a connection, or a stream of one) that is free asks for the next start. Is one due, it
 //! takes it at once; else it waits in a queue, and a timer hands each start to the sender that has waited longest. So an
 //! arrival is late only if no sender was free, or if this thread did not run; which of the two is told apart here.
-//! A start that was handed out is never lost: what no sender took is counted by [`Pacer::leftovers`].
+//! A start that was handed out is never lost: what no sender took is told by [`Pacer::leftovers`].
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::io;
-use std::iter::Peekable;
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
@@ -34,7 +33,7 @@ pub(crate) struct Start {
 /// Where starts come from.
 pub(crate) enum Source {
     /// Their instants are known before.
-    Open(Box<Peekable<Arrivals>>),
+    Open(Box<Arrivals>),
     /// A sender that is free begins.
     Closed,
 }
@@ -98,19 +97,26 @@ impl Pacer {
         }
     }
 
-    /// The starts that were due by `until` and that no sender took: their numbers and instants.
-    pub(crate) fn leftovers(&self, until: Instant) -> impl Iterator<Item = (u64, Instant)> + use<> {
+    /// The starts that no sender took; none are left afterwards.
+    pub(crate) fn leftovers(&self) -> Leftovers {
         let state = &mut *self.0.borrow_mut();
-        let given = state.slots.iter_mut().filter_map(|slot| slot.given.take());
-        let given: Vec<_> = given.map(|start| (start.number, start.intended)).collect();
-        let (began, number) = (state.began, state.number);
-        let rest = match std::mem::replace(&mut state.source, Source::Closed) {
+        let arrivals = match std::mem::replace(&mut state.source, Source::Closed) {
             Source::Open(arrivals) => Some(arrivals),
             Source::Closed => None,
         };
-        let rest = rest.into_iter().flatten().map(move |at| began + at).take_while(move |instant| *instant < until);
-        given.into_iter().chain((number..).zip(rest))
+        let given = state.slots.iter_mut().filter_map(|slot| slot.given.take()).collect();
+        Leftovers { given, number: state.number, arrivals }
     }
+}
+
+/// Starts that no sender took.
+pub(crate) struct Leftovers {
+    /// Those that were handed out: they were due.
+    pub given: Vec<Start>,
+    /// The number of the next one of `arrivals`.
+    pub number: u64,
+    /// Those that were not, due or not; none with a closed pace.
+    pub arrivals: Option<Box<Arrivals>>,
 }
 
 impl State {
@@ -126,7 +132,7 @@ impl State {
             Source::Closed => Some(now),
             Source::Open(arrivals) => match arrivals.peek() {
                 None => return Poll::Ready(None),
-                Some(at) => Some(self.began + *at).filter(|instant| *instant <= now),
+                Some(at) => Some(self.began + at).filter(|instant| *instant <= now),
             },
         };
         if let Some(intended) = due {
@@ -158,7 +164,7 @@ impl State {
     fn hand_out(&mut self, now: Instant, cx: &Context<'_>) -> Poll<Option<Instant>> {
         loop {
             let Source::Open(arrivals) = &mut self.source else { return self.end_at(now) };
-            let next = arrivals.peek().map(|at| self.began + *at);
+            let next = arrivals.peek().map(|at| self.began + at);
             let Some(intended) = next.filter(|_| !self.stopped) else {
                 self.release();
                 return Poll::Ready(None);
@@ -222,7 +228,7 @@ mod tests {
     fn pacer(began: Instant) -> Pacer {
         let stages = [Stage { duration: MS * 1000, from: 10.0, to: 10.0 }];
         let arrivals = Arrivals::new(&stages, Spacing::Constant, Shard { index: 0, count: 1 }, 0);
-        Pacer::new(Source::Open(Box::new(arrivals.peekable())), began, began + MS * 1000, 2)
+        Pacer::new(Source::Open(Box::new(arrivals)), began, began + MS * 1000, 2)
     }
 
     fn ask(pacer: &Pacer, slot: usize, now: Instant) -> Poll<Option<Start>> {
@@ -263,9 +269,10 @@ mod tests {
         assert_eq!(hand_out(&pacer, began + MS * 100), Poll::Ready(Some(began + MS * 200)));
         pacer.stop();
         assert_eq!(ask(&pacer, 0, began + MS * 250), Poll::Ready(None));
-        // The one that was given and not taken, and the one that was due.
-        let left: Vec<_> = pacer.leftovers(began + MS * 250).collect();
-        assert_eq!(left, [(1, began + MS * 100), (2, began + MS * 200)]);
+        // The one that was given and not taken, and all that follow.
+        let left = pacer.leftovers();
+        assert_eq!(left.given, [Start { intended: began + MS * 100, number: 1, busy: false }]);
+        assert_eq!((left.number, left.arrivals.unwrap().peek()), (2, Some(MS * 200)));
     }
 
     #[test]
@@ -277,7 +284,8 @@ mod tests {
         }
         assert_eq!(ask(&pacer, 0, began + MS * 950), Poll::Ready(None));
         assert_eq!(hand_out(&pacer, began + MS * 950), Poll::Ready(None));
-        assert_eq!(pacer.leftovers(began + MS * 1000).count(), 0);
+        let left = pacer.leftovers();
+        assert_eq!((left.given.len(), left.arrivals.unwrap().peek()), (0, None));
 
         let closed = Pacer::new(Source::Closed, began, began + MS * 10, 1);
         assert!(matches!(ask(&closed, 0, began + MS), Poll::Ready(Some(_))));

@@ -20,6 +20,9 @@ pub(crate) enum Report {
         worker: u32,
         /// The second of the figures that this is about, from 0.
         second: u64,
+        /// Iterations that were meant to begin in it, whether or not they have: what a thread that cannot keep up has
+        /// not begun, its tally tells at the end only.
+        due: u64,
         /// What happened, the warm-up left out.
         tally: Box<Tally>,
         /// Requests in flight now.

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use nix::sys::resource::UsageWho;
-use purlin_load_model::arrivals::{Arrivals, Shard};
-use purlin_load_model::plan::{Pace, Plan};
+use purlin_load_model::arrivals::Shard;
+use purlin_load_model::plan::Plan;
 use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::sync::watch;
@@ -87,19 +87,15 @@ async fn work(mut job: Job) -> io::Result<Duration> {
     let ticker = tokio::task::spawn_local(tick(worker.clone(), began, job.reports.clone()));
     let cpu = steer(&worker, &pacer, &mut timer, &job, began, &mut senders).await?;
     ticker.abort();
-    let ended = began + job.plan.pace.duration();
-    let ended = ended.min(Instant::now());
-    worker.close(pacer.leftovers(ended), ended);
-    let _ = job.reports.send(worker.report());
+    worker.close(pacer.leftovers());
+    let _ = job.reports.send(worker.last_report());
     Ok(cpu)
 }
 
 fn pacer(job: &Job, began: Instant, slots: usize) -> Pacer {
-    let source = match &job.plan.pace {
-        Pace::Open { stages, spacing } => {
-            Source::Open(Box::new(Arrivals::new(stages, *spacing, job.shard, job.plan.seed).peekable()))
-        }
-        Pace::Closed { .. } => Source::Closed,
+    let source = match job.plan.arrivals(job.shard) {
+        Some(arrivals) => Source::Open(Box::new(arrivals)),
+        None => Source::Closed,
     };
     Pacer::new(source, began, began + job.plan.pace.duration(), slots)
 }
@@ -154,6 +150,8 @@ async fn steer(
         }
     }
     pacer.stop();
+    // Before what is in flight is waited for: what would be due meanwhile is not.
+    worker.ended.set(Some(Instant::now().min(ends).saturating_duration_since(began)));
     let used = if counting { usage::cpu(UsageWho::RUSAGE_THREAD).saturating_sub(at_counts) } else { Duration::ZERO };
     // No request takes longer than this, but a scenario may have more to do.
     let drained = async { while senders.join_next().await.is_some() {} };

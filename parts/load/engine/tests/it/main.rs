@@ -82,6 +82,7 @@ fn all_succeeded(summary: &Summary, count: u64) {
 /// Every intended start is accounted for, and every request that was sent has one end.
 fn accounted(summary: &Summary) {
     let (tally, total) = (&summary.tally, summary.total());
+    assert_eq!(summary.series.iter().map(|second| second.offered).sum::<u64>(), tally.offered);
     assert_eq!(tally.on_time + tally.late() + tally.not_sent, tally.offered);
     assert_eq!(total.succeeded + total.failed(), total.sent);
 }
@@ -191,6 +192,29 @@ async fn an_interrupted_run_has_a_result() {
     accounted(&summary);
     assert!(summary.total().succeeded > 0 && summary.lasted < Duration::from_secs(60));
     assert!(summary.missing[0].contains("interrupted"), "{:?}", summary.missing);
+}
+
+#[tokio::test]
+async fn what_would_have_been_due_after_a_stop_is_not_offered() {
+    let target = Target::start(Manner::Silent).await;
+    let options = Options::default();
+    let stop = options.stop.clone();
+    let stopping = async {
+        tokio::time::sleep(MS * 300).await;
+        stop.cancel();
+    };
+    // What is in flight is waited for, for longer than the load lasted.
+    let plan = Plan {
+        pace: open(1000.0, Duration::from_secs(60)),
+        timeout: Duration::from_secs(1),
+        ..plan(target.address.port())
+    };
+    let mut quiet = |_: &purlin_load::Progress| {};
+    let (summary, ()) = tokio::join!(run(plan, &options, &mut quiet), stopping);
+    let summary = summary.unwrap();
+    accounted(&summary);
+    let due = summary.lasted.as_secs_f64() * 1000.0;
+    assert!((summary.tally.offered as f64 - due).abs() < 400.0, "{} of {due}", summary.tally.offered);
 }
 
 #[tokio::test]
