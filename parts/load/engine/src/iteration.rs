@@ -6,36 +6,52 @@ use std::time::{Duration, Instant};
 use purlin_load_model::iteration::Variables;
 use purlin_load_model::plan::Pace;
 use purlin_load_model::tally::{ErrorKind, Exemplar, Outcome};
+use tokio::task::yield_now;
 use tokio::time::sleep;
 
 use crate::client::Client;
 use crate::pacer::{Pacer, Start};
 use crate::prepare::Step;
 use crate::trace::Trace;
+use crate::wire::Wire;
 use crate::worker::Worker;
 
 /// How long a sender of a closed pace waits after a connection that failed; doubles up to [`LONGEST_PAUSE`].
 const SHORTEST_PAUSE: Duration = Duration::from_millis(10);
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
+/// How an iteration ended, as far as its sender has to know.
+enum Ended {
+    /// Its requests were sent, up to one that failed at the most.
+    Sent,
+    /// There was no connection for a request.
+    Unconnected,
+    /// A request could not be made.
+    Unmade,
+}
+
 /// Sends until the load has ended.
 pub(crate) async fn send(worker: Rc<Worker>, pacer: Rc<Pacer>, slot: usize, mut client: Client) {
     let mut pause = SHORTEST_PAUSE;
     while let Some(start) = pacer.next(slot).await {
-        let connected = iterate(&worker, &mut client, start).await;
-        // An open pace asks again when it asks; a closed one would turn into a storm of connections.
-        if connected || matches!(worker.plan.pace, Pace::Open { .. }) {
-            pause = SHORTEST_PAUSE;
-        } else {
-            sleep(pause).await;
-            pause = (pause * 2).min(LONGEST_PAUSE);
+        match iterate(&worker, &mut client, start).await {
+            // An open pace asks again when it asks; a closed one would turn into a storm of connections.
+            Ended::Unconnected if matches!(worker.plan.pace, Pace::Closed { .. }) => {
+                sleep(pause).await;
+                pause = (pause * 2).min(LONGEST_PAUSE);
+                continue;
+            }
+            // Nothing was waited for: the others of this thread must get their turn, the end among them.
+            Ended::Unmade => yield_now().await,
+            Ended::Unconnected | Ended::Sent => {}
         }
+        pause = SHORTEST_PAUSE;
     }
     client.finish(&worker).await;
 }
 
-/// Sends the requests of one iteration; false when there was no connection for them.
-async fn iterate(worker: &Rc<Worker>, client: &mut Client, start: Start) -> bool {
+/// Sends the requests of one iteration.
+async fn iterate(worker: &Rc<Worker>, client: &mut Client, start: Start) -> Ended {
     let mut sent = Instant::now();
     let mut intended = start.intended;
     let counts = worker.counts(intended);
@@ -52,23 +68,33 @@ async fn iterate(worker: &Rc<Worker>, client: &mut Client, start: Start) -> bool
             intended = sent;
         }
         let trace = Trace::draw(worker.plan.trace_share, &mut worker.rng.borrow_mut());
-        let request = Request { worker, step, counts, intended, sent, trace };
+        let wire = match step.wire(&variables, trace.as_ref()) {
+            Ok(wire) => wire,
+            Err(error) => {
+                if counts {
+                    worker.refuse(step.index, error);
+                }
+                return Ended::Unmade;
+            }
+        };
+        let request = Request { worker, step, wire, counts, intended, sent, trace };
         match request.exchange(client, &mut variables).await {
             Outcome::Answered(_) => {}
-            Outcome::Failed(ErrorKind::Connect | ErrorKind::Descriptors | ErrorKind::Tls) => return false,
-            _ => return true,
+            Outcome::Failed(ErrorKind::Connect | ErrorKind::Descriptors | ErrorKind::Tls) => return Ended::Unconnected,
+            _ => return Ended::Sent,
         }
         if !step.think.is_zero() {
             sleep(step.think).await;
         }
     }
-    true
+    Ended::Sent
 }
 
 /// One request of an iteration.
 struct Request<'a> {
     worker: &'a Rc<Worker>,
     step: &'a Step,
+    wire: Wire,
     counts: bool,
     intended: Instant,
     sent: Instant,
@@ -82,10 +108,7 @@ impl<'a> Request<'a> {
             in_flight.set(in_flight.get() + 1);
         }
         let deadline = self.sent + self.worker.plan.timeout;
-        let answered = match self.step.wire(variables, self.trace.as_ref()) {
-            Ok(wire) => client.exchange(self.worker, self.step, &wire, deadline).await,
-            Err(error) => Err(error),
-        };
+        let answered = client.exchange(self.worker, self.step, &self.wire, deadline).await;
         let ended = Instant::now();
         let outcome = match answered {
             Ok(status) => self.step.judge(status, |name| client.header(name), client.body(), variables),

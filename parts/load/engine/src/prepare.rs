@@ -28,6 +28,11 @@ pub(crate) struct Prepared {
     handshake: Option<MessageAction>,
 }
 
+/// How many iterations are looked at to find one whose first request can be made: one a row, within these limits.
+/// Random values make a difference without any rows.
+const FEWEST: u64 = 100;
+const TRIED: u64 = 10_000;
+
 /// A step, ready to be sent.
 pub(crate) struct Step {
     /// Which one of the plan, in the order of all scenarios.
@@ -59,7 +64,12 @@ impl Prepared {
         for scenario in &plan.scenarios {
             let mut steps = Vec::new();
             for step in &scenario.steps {
-                steps.push(Step::new(plan, &methods, step, index)?);
+                let name = &step.name;
+                let step = Step::new(plan, &methods, step, index)?;
+                if steps.is_empty() {
+                    step.can_be_made(plan).map_err(|reason| Error::Request { step: name.clone(), reason })?;
+                }
+                steps.push(step);
                 index += 1;
             }
             scenarios.push(steps);
@@ -115,6 +125,20 @@ impl Step {
             prepared.ready = Some(prepared.encode.wire(&plan.variables(0), None).map_err(invalid)?);
         }
         Ok(prepared)
+    }
+
+    /// Whether some iteration can send it, as far as that is known before any answer; says why not when none can.
+    fn can_be_made(&self, plan: &Plan) -> Result<(), String> {
+        let rows = plan.data.as_ref().map_or(1, |data| data.rows.len() as u64);
+        let tried = rows.clamp(FEWEST, TRIED);
+        let mut reason = None;
+        for number in 0..tried {
+            match self.encode.wire(&plan.variables(number), None) {
+                Ok(_) => return Ok(()),
+                Err(why) => drop(reason.get_or_insert(why)),
+            }
+        }
+        Err(format!("{} (and so it is with each of the first {tried} iterations)", reason.unwrap_or_default()))
     }
 
     /// The request of an iteration.

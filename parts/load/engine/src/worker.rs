@@ -101,6 +101,13 @@ impl Worker {
         self.open.set(self.open.get().saturating_sub(1));
     }
 
+    /// Counts a request of `step` that could not be made.
+    pub(crate) fn refuse(&self, step: usize, error: ErrorKind) {
+        if let Some(step) = self.tally.borrow_mut().steps.get_mut(step) {
+            step.refuse(error);
+        }
+    }
+
     /// What happened since the last report. Seconds are numbered by their reports and not by the clock: a report that
     /// comes late is still about its own.
     pub(crate) fn report(&self) -> Report {

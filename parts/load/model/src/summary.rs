@@ -103,7 +103,7 @@ impl Summary {
     /// The share of requests, 0 to 1, that failed; those that were never sent count as failed.
     pub fn error_share(&self) -> f64 {
         let total = self.total();
-        let asked = total.sent.saturating_add(self.tally.not_sent);
+        let asked = total.asked().saturating_add(self.tally.not_sent);
         if asked == 0 { 0.0 } else { total.failed().saturating_add(self.tally.not_sent) as f64 / asked as f64 }
     }
 

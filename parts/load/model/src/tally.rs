@@ -52,7 +52,7 @@ pub struct StepTally {
     pub succeeded: u64,
     /// Answers by status code: HTTP's, or gRPC's.
     pub status: BTreeMap<u16, u64>,
-    /// Requests that did not succeed, by reason.
+    /// Requests that did not succeed, by reason; those that could not be made are among them, and not among `sent`.
     pub errors: BTreeMap<ErrorKind, u64>,
     /// From the intended start to the end of the answer, of all that were answered. What timed out or was never sent
     /// counts with the time that it had waited, which is less than it would have taken.
@@ -81,7 +81,8 @@ pub enum ErrorKind {
     Protocol,
     /// The status is not among those expected.
     Status,
-    /// The body is not as expected, or there was nothing to extract.
+    /// The body is not as expected, there was nothing to extract, or what was extracted or stands in the data does not
+    /// fit into a request, which was then not sent.
     Content,
     /// It was in flight when the run ended.
     Unfinished,
@@ -210,6 +211,16 @@ impl StepTally {
             self.latency.record(latency);
             self.service.record(service);
         }
+    }
+
+    /// Counts a request that could not be made, so that nothing was sent.
+    pub fn refuse(&mut self, error: ErrorKind) {
+        *self.errors.entry(error).or_default() += 1;
+    }
+
+    /// Requests that were to be sent: those that were, and those that could not be made.
+    pub fn asked(&self) -> u64 {
+        self.succeeded.saturating_add(self.failed())
     }
 
     /// Requests that did not succeed.

@@ -17,8 +17,8 @@ use h2_target::H2Target;
 use http2::{MANNER, plan_h2};
 use purlin_load::{Options, run};
 use purlin_load_model::plan::{
-    Action, Expect, Extract, HttpAction, Pace, Plan, Protocol, Scenario, Spacing, Stage, Step, Target as To, Template,
-    Tls,
+    Action, Data, Expect, Extract, HttpAction, Order, Pace, Plan, Protocol, Scenario, Spacing, Stage, Step,
+    Target as To, Template, Tls,
 };
 use purlin_load_model::summary::Summary;
 use purlin_load_model::tally::ErrorKind;
@@ -237,6 +237,47 @@ async fn what_is_in_flight_when_a_run_is_given_up_is_unfinished() {
     let summary = summary.unwrap();
     accounted(&summary);
     assert_eq!(summary.total().errors[&ErrorKind::Unfinished], 8);
+}
+
+/// A GET of the path that a row names; rows are taken in turn.
+fn with_rows(plan: Plan, rows: &[&str]) -> Plan {
+    let rows = rows.iter().map(|path| vec![(*path).to_owned()]).collect();
+    let data = Data { columns: vec!["path".into()], rows, order: Order::Sequential };
+    let scenarios = vec![Scenario { name: "one".into(), weight: 1, steps: vec![step("get", "/${path}")] }];
+    Plan { data: Some(data), scenarios, ..plan }
+}
+
+#[tokio::test]
+async fn a_request_that_cannot_be_made_is_not_sent_and_holds_nobody_up() {
+    let target = Target::start(Manner::Answer(ok())).await;
+    for pace in [Pace::Closed { duration: MS * 60_000 }, open(1_000_000.0, MS * 60_000)] {
+        let before = target.requests.load(Ordering::Relaxed);
+        let options = Options::default();
+        let stop = options.stop.clone();
+        let stopping = async {
+            tokio::time::sleep(MS * 200).await;
+            stop.cancel();
+        };
+        // Of two threads, one gets all rows that do not fit into a path.
+        let plan = with_rows(Plan { pace, ..plan(target.address.port()) }, &["good", "not good"]);
+        let mut quiet = |_: &purlin_load::Progress| {};
+        let both = async { tokio::join!(run(plan, &options, &mut quiet), stopping).0 };
+        let summary = tokio::time::timeout(MS * 20_000, both).await.unwrap().unwrap();
+        let (tally, total) = (&summary.tally, summary.total());
+        assert_eq!(tally.on_time + tally.late() + tally.not_sent, tally.offered);
+        assert_eq!(total.sent, target.requests.load(Ordering::Relaxed) - before);
+        assert_eq!((total.succeeded, total.failed()), (total.sent, total.errors[&ErrorKind::Content]));
+        assert!(total.sent > 0 && total.failed() > 0, "{total:?}");
+        assert!((0.0..1.0).contains(&summary.error_share()), "{}", summary.error_share());
+    }
+}
+
+#[tokio::test]
+async fn a_load_that_can_make_no_request_is_refused() {
+    let plan = with_rows(plan(9), &["not good", "neither good"]);
+    let refused = run(plan, &Options::default(), &mut |_| {}).await.unwrap_err().to_string();
+    let told = refused.starts_with("step get: ") && refused.ends_with("with each of the first 100 iterations)");
+    assert!(told, "{refused}");
 }
 
 #[tokio::test]
