@@ -4,14 +4,14 @@
 //! threads are numbered from `first` among those of all processes, and take their part of the arrivals by that number.
 
 use std::sync::Arc;
-use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+use std::thread;
+use std::time::Instant;
 
-use nix::sys::resource::UsageWho;
 use purlin_load_model::arrivals::Shard;
 use purlin_load_model::plan::Plan;
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::sync::watch;
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::Error;
@@ -19,8 +19,8 @@ use crate::connect::Dialer;
 use crate::guard;
 use crate::prepare::Prepared;
 use crate::report::Report;
-use crate::thread::{self, Job};
-use crate::usage::{self, Machine};
+use crate::thread::{self as sender, Job};
+use crate::usage::{self, Cost, Reading};
 
 /// Which part of a whole load one process sends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -36,12 +36,14 @@ pub(crate) struct Part {
 /// The sending threads of this process.
 pub(crate) struct Crew {
     part: Part,
+    plan: Arc<Plan>,
     start: watch::Sender<Option<Instant>>,
     stop: CancellationToken,
     abort: CancellationToken,
-    threads: Vec<JoinHandle<()>>,
+    threads: Vec<thread::JoinHandle<()>>,
     reports: UnboundedSender<Report>,
-    usage: (Duration, Option<Machine>, Instant),
+    /// What it costs, from its start on.
+    cost: Option<JoinHandle<Cost>>,
 }
 
 /// The part of `whole` that number `index` of `count` gets: parts differ by one at most.
@@ -65,12 +67,13 @@ impl Crew {
         let (start, started) = watch::channel(None);
         let mut crew = Crew {
             part,
+            plan: plan.clone(),
             start,
             stop: CancellationToken::new(),
             abort: CancellationToken::new(),
             threads: Vec::new(),
             reports,
-            usage: (Duration::ZERO, None, Instant::now()),
+            cost: None,
         };
         for index in 0..part.workers {
             let job = Job {
@@ -84,11 +87,11 @@ impl Crew {
                 abort: crew.abort.clone(),
                 reports: crew.reports.clone(),
             };
-            let thread = std::thread::Builder::new().name(format!("load-{index}"));
+            let thread = thread::Builder::new().name(format!("load-{index}"));
             let worker = part.first + index;
             let reports = crew.reports.clone();
             let running = move || {
-                let ran = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| thread::run(job)));
+                let ran = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| sender::run(job)));
                 if ran.is_err() {
                     let _ = reports.send(Report::Lost { worker, reason: "a sending thread panicked".to_owned() });
                 }
@@ -100,7 +103,8 @@ impl Crew {
 
     /// Begins the load at `instant`.
     pub(crate) fn start(&mut self, instant: Instant) {
-        self.usage = (usage::cpu(UsageWho::RUSAGE_SELF), Machine::now(), instant);
+        let (from, until) = (instant + self.plan.warm_up, instant + self.plan.pace.duration());
+        self.cost = Some(tokio::spawn(usage::cost(from, until, self.stop.clone(), Reading::now)));
         self.start.send_replace(Some(instant));
     }
 
@@ -120,12 +124,13 @@ impl Crew {
         let threads = self.threads;
         let joined = tokio::task::spawn_blocking(move || threads.into_iter().for_each(|thread| drop(thread.join())));
         let _ = joined.await;
-        let (before, machine, began) = self.usage;
-        let cpu = usage::cpu(UsageWho::RUSAGE_SELF).saturating_sub(before);
-        let others = match (machine, Machine::now()) {
-            (Some(before), Some(now)) => now.others_since(before, cpu, began.elapsed()),
-            _ => 0.0,
+        // Where all threads have ended early, nothing more is to be measured.
+        self.stop.cancel();
+        let cost = match self.cost {
+            Some(measuring) => measuring.await.unwrap_or_default(),
+            None => Cost::default(),
         };
+        let Cost { cpu, others } = cost;
         let _ = self.reports.send(Report::Process { worker: self.part.first, cpu, others, max_rss: usage::max_rss() });
     }
 }

@@ -1,10 +1,61 @@
 //! What the generator costs: CPU time, memory, descriptors; what others on this machine take.
 
 use std::fs;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use nix::sys::resource::{Resource, UsageWho, getrlimit, getrusage, setrlimit};
 use nix::sys::time::{TimeVal, TimeValLike as _};
+use tokio::time::sleep_until;
+use tokio_util::sync::CancellationToken;
+
+/// What a process costs while its figures count.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(crate) struct Cost {
+    /// The CPU time of all its threads.
+    pub cpu: Duration,
+    /// CPU time that others of its machine took, as a share of all cores.
+    pub others: f64,
+}
+
+/// What a process and its machine have used at an instant.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Reading {
+    at: Instant,
+    cpu: Duration,
+    machine: Option<Machine>,
+}
+
+impl Reading {
+    /// As it is now.
+    pub(crate) fn now() -> Reading {
+        Reading { at: Instant::now(), cpu: cpu(UsageWho::RUSAGE_SELF), machine: Machine::now() }
+    }
+
+    fn since(self, earlier: Reading) -> Cost {
+        let cpu = self.cpu.saturating_sub(earlier.cpu);
+        let others = match (earlier.machine, self.machine) {
+            (Some(before), Some(now)) => now.others_since(before, cpu, self.at.saturating_duration_since(earlier.at)),
+            _ => 0.0,
+        };
+        Cost { cpu, others }
+    }
+}
+
+/// What is used from one instant to the other, or until `stop`: neither in the warm-up nor while the last answers are
+/// waited for.
+pub(crate) async fn cost(
+    from: Instant,
+    until: Instant,
+    stop: CancellationToken,
+    mut read: impl FnMut() -> Reading,
+) -> Cost {
+    if stop.run_until_cancelled(sleep_until(from.into())).await.is_none() {
+        return Cost::default();
+    }
+    let before = read();
+    let _ = stop.run_until_cancelled(sleep_until(until.into())).await;
+    read().since(before)
+}
 
 /// The CPU time that `who` has used.
 pub(crate) fn cpu(who: UsageWho) -> Duration {
@@ -77,6 +128,29 @@ mod tests {
         let second = Duration::from_secs(1);
         assert!((b.others_since(a, second * cores / 4, second) - 0.25).abs() < 1e-9);
         assert!(b.others_since(a, second * cores, second).abs() < 1e-9);
+    }
+
+    #[tokio::test]
+    async fn the_warm_up_costs_nothing() {
+        let ms = Duration::from_millis(1);
+        let began = Instant::now();
+        let (from, until) = (began + ms * 20, began + ms * 40);
+        let mut instants = Vec::new();
+        // As if one core were busy all the time.
+        let mut read = || {
+            let at = Instant::now();
+            instants.push(at);
+            Reading { at, cpu: at - began, machine: None }
+        };
+        let found = cost(from, until, CancellationToken::new(), &mut read).await;
+        let [first, last] = instants[..] else { panic!("{instants:?}") };
+        assert!(first >= from && last >= until);
+        assert_eq!(found, Cost { cpu: last - first, others: 0.0 });
+
+        let stop = CancellationToken::new();
+        stop.cancel();
+        let never = || panic!("nothing counts that was stopped in its warm-up");
+        assert_eq!(cost(began + ms * 60_000, until, stop, never).await, Cost::default());
     }
 
     #[test]
