@@ -33,6 +33,34 @@ pub(crate) struct Part {
     pub of: u32,
 }
 
+impl Part {
+    /// Deals `plan` out to `processes`: the part of each, and its connections. Every process and thread has one at
+    /// least, since all threads take equal parts of the rate.
+    pub(crate) fn deal(plan: &Plan, processes: u32) -> Result<Vec<(Part, u32)>, Error> {
+        let connections = plan.connections;
+        if processes == 0 || processes > connections {
+            return Err(Error::Deal { connections, processes });
+        }
+        let own: Vec<u32> = (0..processes).map(|index| deal(connections, index, processes)).collect();
+        let workers = |connections: u32| plan.workers.clamp(1, connections);
+        let of = own.iter().map(|connections| workers(*connections)).sum();
+        let mut first = 0;
+        let mut parts = Vec::new();
+        for connections in own {
+            let part = Part { first, workers: workers(connections), of };
+            first += part.workers;
+            parts.push((part, connections));
+        }
+        Ok(parts)
+    }
+
+    /// Whether it can be a part of a load, of which this process has so many connections.
+    pub(crate) fn fits(&self, connections: u32) -> bool {
+        let last = self.first.checked_add(self.workers);
+        (1..=connections).contains(&self.workers) && last.is_some_and(|last| last <= self.of)
+    }
+}
+
 /// The sending threads of this process.
 pub(crate) struct Crew {
     part: Part,
@@ -47,7 +75,7 @@ pub(crate) struct Crew {
 }
 
 /// The part of `whole` that number `index` of `count` gets: parts differ by one at most.
-pub(crate) fn deal(whole: u32, index: u32, count: u32) -> u32 {
+fn deal(whole: u32, index: u32, count: u32) -> u32 {
     whole / count + u32::from(index < whole % count)
 }
 
@@ -138,6 +166,7 @@ impl Crew {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::samples;
 
     #[test]
     fn the_parts_are_the_whole() {
@@ -146,5 +175,32 @@ mod tests {
             assert_eq!(parts.iter().sum::<u32>(), whole);
             assert!(parts.iter().max().unwrap() - parts.iter().min().unwrap() <= 1, "{parts:?}");
         }
+    }
+
+    #[test]
+    fn nobody_is_without_a_connection() {
+        let check = |connections: u32, workers: u32, processes: u32, expected: &[(u32, u32, u32)]| {
+            let plan = Plan { connections, workers, ..samples::plan() };
+            let parts = Part::deal(&plan, processes).unwrap();
+            let of = parts.iter().map(|(part, _)| part.workers).sum();
+            let expected =
+                expected.iter().map(|(first, workers, own)| (Part { first: *first, workers: *workers, of }, *own));
+            assert_eq!(parts, expected.collect::<Vec<_>>());
+            assert_eq!(parts.iter().map(|(_, own)| own).sum::<u32>(), connections);
+            assert!(parts.iter().all(|(part, own)| part.fits(*own)));
+        };
+        check(50, 2, 1, &[(0, 2, 50)]);
+        check(1, 2, 1, &[(0, 1, 1)]);
+        check(2, 2, 2, &[(0, 1, 1), (1, 1, 1)]);
+        check(5, 2, 3, &[(0, 2, 2), (2, 2, 2), (4, 1, 1)]);
+        check(100, 0, 2, &[(0, 1, 50), (1, 1, 50)]);
+        let few = Part::deal(&Plan { connections: 2, ..samples::plan() }, 3).unwrap_err().to_string();
+        assert!(few.starts_with("2 connections cannot be dealt out to 3 processes"), "{few}");
+        assert!(Part::deal(&Plan { connections: 0, ..samples::plan() }, 1).is_err());
+
+        let hostile = |first, workers, of| Part { first, workers, of }.fits(4);
+        assert!(
+            hostile(0, 4, 4) && !hostile(0, 5, 5) && !hostile(0, 0, 1) && !hostile(u32::MAX, 4, 8) && !hostile(2, 4, 5)
+        );
     }
 }

@@ -4,25 +4,30 @@
 //! `kubectl exec -i pod -- purlin load agent`. Orders go to its standard input and reports come from its standard
 //! output, one JSON value a line. So who may command an agent, and whether anybody listens, is settled by what starts
 //! it: there is no port, no password and no certificate of our own. An agent whose input ends gives up at once; of one
-//! that ends early, the reports so far count and the result says that it is missing.
+//! that ends early, or says what cannot be ([`Vet`]), the reports so far count and the result says that it is missing.
+//! Each command leads a process group of its own, which is killed with it: `sh -c` leaves nobody behind.
 
 use std::process::{ExitStatus, Stdio};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
+use nix::sys::signal::{Signal, killpg};
+use nix::unistd::Pid;
 use purlin_load_model::plan::Plan;
 use purlin_load_model::summary::FORMAT;
 use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncBufRead, AsyncBufReadExt as _, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, BufReader};
 use tokio::process::{Child, ChildStdin, Command};
-use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 use crate::Error;
-use crate::crew::{Crew, Part, deal};
+use crate::crew::{Crew, Part};
 use crate::options::Options;
 use crate::report::Report;
+use crate::vet::{self, Vet};
 
 /// What an agent is told.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -68,61 +73,81 @@ const LAST_WORDS: Duration = Duration::from_secs(5);
 pub(crate) struct Fleet {
     agents: Vec<Agent>,
     given_up: CancellationToken,
+    began: Arc<OnceLock<Instant>>,
 }
 
+/// An agent. Its input ends when this is dropped, and whoever is left of its group is killed.
 struct Agent {
-    input: Option<ChildStdin>,
+    orders: UnboundedSender<Order>,
     reader: JoinHandle<()>,
+    group: Arc<Group>,
 }
+
+/// The process group of an agent, until it has been killed.
+struct Group(Mutex<Option<Pid>>);
 
 impl Fleet {
-    /// Starts the agents and hands out the parts of `plan`.
-    pub(crate) async fn assemble(
+    /// Starts the agents and hands out the `parts` of `plan`, with the connections of each.
+    pub(crate) fn assemble(
         plan: &Plan,
+        parts: &[(Part, u32)],
         options: &Options,
         reports: UnboundedSender<Report>,
     ) -> Result<Fleet, Error> {
-        let count = u32::try_from(options.agents.len()).unwrap_or(u32::MAX);
-        let given_up = CancellationToken::new();
+        let count = options.agents.len();
+        let mut fleet = Fleet { agents: Vec::new(), given_up: CancellationToken::new(), began: Arc::default() };
         // It reports once a second, but not while connections are opened, its own and the others', and not in warm-up.
         let silence = PATIENCE + plan.timeout + plan.warm_up;
-        let mut agents = Vec::new();
-        for (index, command) in (0..count).zip(&options.agents) {
-            let name = format!("agent {} of {count} ({})", index + 1, command.join(" "));
-            let mut child = spawn(command).map_err(|source| Error::Agent { name: name.clone(), source })?;
-            let (Some(mut input), Some(output)) = (child.stdin.take(), child.stdout.take()) else { continue };
-            let part = Part { first: index * plan.workers, workers: plan.workers, of: plan.workers * count };
-            let own = Plan { connections: deal(plan.connections, index, count), ..plan.clone() };
-            let order = Order::Assemble { plan: Box::new(own), part, allowed: options.allowed.clone() };
-            // One that has ended already is found by its reader.
-            let _ = say(&mut input, &order).await;
-            let follow = Follow { name, part, silence, given_up: given_up.clone(), reports: reports.clone() };
+        for (index, ((part, connections), command)) in parts.iter().zip(&options.agents).enumerate() {
+            let name = format!("agent {} of {count} ({})", index + 1, vet::shown(&command.join(" ")));
+            let failed = |source| Error::Agent { name: name.clone(), source };
+            let mut child = spawn(command).map_err(failed)?;
+            let group = Arc::new(Group::of(&child));
+            let (Some(input), Some(output)) = (child.stdin.take(), child.stdout.take()) else {
+                return Err(failed(std::io::ErrorKind::BrokenPipe.into()));
+            };
+            let own = Plan { connections: *connections, ..plan.clone() };
+            let (orders, ordered) = unbounded_channel();
+            let assemble = Order::Assemble { plan: Box::new(own), part: *part, allowed: options.allowed.clone() };
+            let _ = orders.send(assemble);
+            tokio::spawn(command_it(input, ordered));
+            let follow = Follow {
+                name,
+                part: *part,
+                vet: Vet::new(plan, *part, fleet.began.clone()),
+                silence,
+                given_up: fleet.given_up.clone(),
+                group: group.clone(),
+                reports: reports.clone(),
+            };
             let reader = tokio::spawn(follow.run(child, BufReader::new(output)));
-            agents.push(Agent { input: Some(input), reader });
+            fleet.agents.push(Agent { orders, reader, group });
         }
-        Ok(Fleet { agents, given_up })
+        Ok(fleet)
     }
 
-    async fn tell(&mut self, order: &Order) {
-        for input in self.agents.iter_mut().filter_map(|agent| agent.input.as_mut()) {
-            let _ = timeout(PATIENCE, say(input, order)).await;
+    fn tell(&self, order: &Order) {
+        for agent in &self.agents {
+            // One that has ended already is found by its reader.
+            let _ = agent.orders.send(order.clone());
         }
     }
 
-    /// Begins the load after `notice`.
-    pub(crate) async fn start(&mut self, notice: Duration) {
-        self.tell(&Order::Start(notice)).await;
+    /// Begins the load at `began`, which comes after `notice`.
+    pub(crate) fn start(&self, began: Instant, notice: Duration) {
+        let _ = self.began.set(began);
+        self.tell(&Order::Start(notice));
     }
 
     /// Sends nothing new.
-    pub(crate) async fn stop(&mut self) {
-        self.tell(&Order::Stop).await;
+    pub(crate) fn stop(&self) {
+        self.tell(&Order::Stop);
     }
 
     /// Gives up what is in flight.
-    pub(crate) async fn abort(&mut self) {
+    pub(crate) fn abort(&self) {
         self.given_up.cancel();
-        self.tell(&Order::Abort).await;
+        self.tell(&Order::Abort);
     }
 
     /// Waits until all agents have said their last word.
@@ -136,16 +161,46 @@ impl Fleet {
     }
 }
 
+impl Drop for Agent {
+    fn drop(&mut self) {
+        self.group.kill();
+    }
+}
+
+impl Group {
+    fn of(leader: &Child) -> Group {
+        let id = leader.id().and_then(|id| i32::try_from(id).ok());
+        Group(Mutex::new(id.map(Pid::from_raw)))
+    }
+
+    /// Kills whoever is left of it. Once only, since the number may belong to another group afterwards.
+    fn kill(&self) {
+        if let Some(group) = self.0.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            // Usually, nobody is left.
+            let _ = killpg(group, Signal::SIGKILL);
+        }
+    }
+}
+
 fn spawn(command: &[String]) -> std::io::Result<Child> {
     let (program, arguments) = command.split_first().ok_or(std::io::ErrorKind::InvalidInput)?;
     Command::new(program)
         .args(arguments)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
-        // Ctrl-C on a terminal is for whoever gives the orders.
+        // Ctrl-C on a terminal is for whoever gives the orders; and a group can be killed as a whole.
         .process_group(0)
         .kill_on_drop(true)
         .spawn()
+}
+
+/// Hands orders on, however slowly an agent takes them.
+async fn command_it(mut input: ChildStdin, mut orders: UnboundedReceiver<Order>) {
+    while let Some(order) = orders.recv().await {
+        if say(&mut input, &order).await.is_err() {
+            return;
+        }
+    }
 }
 
 async fn say<T: Serialize>(to: &mut (impl AsyncWrite + Unpin), word: &T) -> std::io::Result<()> {
@@ -156,45 +211,46 @@ async fn say<T: Serialize>(to: &mut (impl AsyncWrite + Unpin), word: &T) -> std:
 }
 
 /// The next line; none at the end of the stream.
-async fn hear<T: for<'de> Deserialize<'de>>(from: &mut (impl AsyncBufRead + Unpin)) -> std::io::Result<Option<T>> {
+async fn line(from: &mut (impl AsyncBufRead + Unpin)) -> std::io::Result<Option<Vec<u8>>> {
     let mut line = Vec::new();
     let read = from.take(MAX_LINE).read_until(b'\n', &mut line).await?;
     match line.last() {
-        Some(b'\n') => Ok(Some(serde_json::from_slice(&line)?)),
+        Some(b'\n') => Ok(Some(line)),
         _ if read as u64 == MAX_LINE => Err(std::io::Error::other("a line is too long")),
         // Whoever was killed may have ended within a line.
         _ => Ok(None),
     }
 }
 
+/// The next order.
+async fn order(from: &mut (impl AsyncBufRead + Unpin)) -> std::io::Result<Option<Order>> {
+    Ok(line(from).await?.map(|line| serde_json::from_slice(&line)).transpose()?)
+}
+
 /// Follows one agent to its end.
 struct Follow {
     name: String,
     part: Part,
+    vet: Vet,
     /// How long it may say nothing.
     silence: Duration,
     given_up: CancellationToken,
+    group: Arc<Group>,
     reports: UnboundedSender<Report>,
 }
 
 impl Follow {
-    async fn run(self, mut child: Child, mut output: impl AsyncBufRead + Unpin) {
-        let late = async {
-            self.given_up.cancelled().await;
-            sleep(LAST_WORDS).await;
-        };
-        let ended = tokio::select! {
-            ended = self.listen(&mut output) => ended,
-            () = late => Err("it did not report what it gave up".to_owned()),
-        };
+    async fn run(mut self, mut child: Child, mut output: impl AsyncBufRead + Unpin) {
+        let ended = self.hear_out(&mut child, &mut output).await;
         if ended.is_err() {
             // It is of no use, and must not go on.
-            let _ = child.start_kill();
+            self.group.kill();
         }
         let status = timeout(PATIENCE, child.wait()).await;
+        self.group.kill();
         let reason = match (ended, status) {
             (Ok(true), _) => return,
-            (Err(reason), _) => format!("{}: {reason}", self.name),
+            (Err(reason), _) => format!("{}: {}", self.name, vet::shown(&reason)),
             (Ok(false), Ok(Ok(status))) => format!(
                 "{} ended early ({}): what it had still to send and to report is missing",
                 self.name,
@@ -209,37 +265,60 @@ impl Follow {
         }
     }
 
+    /// Listens until there is nothing more to hear; true when the last report came.
+    async fn hear_out(&mut self, child: &mut Child, output: &mut (impl AsyncBufRead + Unpin)) -> Result<bool, String> {
+        let (given_up, group) = (self.given_up.clone(), self.group.clone());
+        let late = async {
+            given_up.cancelled().await;
+            sleep(LAST_WORDS).await;
+        };
+        let (mut late, mut listening) = (std::pin::pin!(late), std::pin::pin!(self.listen(output)));
+        let mut led = true;
+        loop {
+            tokio::select! {
+                ended = &mut listening => return ended,
+                () = &mut late => return Err("it did not report what it gave up".to_owned()),
+                // Whom its leader has left behind would keep the output open. What was said can still be read.
+                _ = child.wait(), if led => {
+                    led = false;
+                    group.kill();
+                }
+            }
+        }
+    }
+
     /// Passes reports on; true when the last one came.
-    async fn listen(&self, output: &mut (impl AsyncBufRead + Unpin)) -> Result<bool, String> {
-        match timeout(PATIENCE, hear(output)).await {
-            Ok(Ok(Some(Word::Hello { format: FORMAT, .. }))) => {}
-            Ok(Ok(Some(Word::Hello { purlin, .. }))) => {
+    async fn listen(&mut self, output: &mut (impl AsyncBufRead + Unpin)) -> Result<bool, String> {
+        let said = timeout(PATIENCE, line(output)).await.map_err(|_| "it did not say hello in time".to_owned())?;
+        let no_agent = "it is no `purlin load agent`: it does not say hello as one";
+        let Some(hello) = said.map_err(|_| no_agent.to_owned())? else { return Ok(false) };
+        match self.vet.read(&hello) {
+            Ok(Word::Hello { format: FORMAT, .. }) => {}
+            Ok(Word::Hello { purlin, .. }) => {
                 return Err(format!(
                     "it is purlin {purlin}, which reports in another form; use the same version everywhere"
                 ));
             }
-            Ok(Ok(None)) => return Ok(false),
-            Ok(Ok(Some(_)) | Err(_)) => {
-                return Err("it is no `purlin load agent`: it does not say hello as one".to_owned());
-            }
-            Err(_) => return Err("it did not say hello in time".to_owned()),
+            Ok(_) | Err(_) => return Err(no_agent.to_owned()),
         }
         loop {
-            let Ok(heard) = timeout(self.silence, hear(output)).await else {
+            let Ok(heard) = timeout(self.silence, line(output)).await else {
                 return Err("it fell silent: what it had still to send and to report is missing".to_owned());
             };
-            match heard {
-                Ok(Some(Word::Report(report))) => {
-                    let last = matches!(report, Report::Process { .. });
-                    let _ = self.reports.send(report);
-                    if last {
-                        return Ok(true);
-                    }
-                }
-                Ok(Some(Word::Refused(reason))) => return Err(reason),
-                Ok(Some(Word::Hello { .. })) => return Err("it says hello twice".to_owned()),
-                Ok(None) => return Ok(false),
-                Err(error) => return Err(format!("its report cannot be read: {error}")),
+            let Some(heard) = heard.map_err(|error| format!("its report cannot be read: {error}"))? else {
+                return Ok(false);
+            };
+            let report = match self.vet.read(&heard) {
+                Ok(Word::Report(report)) => self.vet.check(report),
+                Ok(Word::Refused(reason)) => return Err(reason),
+                Ok(Word::Hello { .. }) => Err("it says hello twice".to_owned()),
+                Err(error) => Err(error),
+            };
+            let report = report.map_err(|wrong| format!("its report is wrong: {wrong}"))?;
+            let last = matches!(report, Report::Process { .. });
+            let _ = self.reports.send(report);
+            if last {
+                return Ok(true);
             }
         }
     }
@@ -260,7 +339,11 @@ pub async fn serve_agent(
     output: &mut (impl AsyncWrite + Unpin),
 ) -> std::io::Result<()> {
     say(output, &Word::Hello { purlin: env!("CARGO_PKG_VERSION").to_owned(), format: FORMAT }).await?;
-    let Some(Order::Assemble { plan, part, allowed }) = hear(&mut input).await? else { return Ok(()) };
+    let Some(Order::Assemble { plan, part, allowed }) = order(&mut input).await? else { return Ok(()) };
+    if !part.fits(plan.connections) {
+        let reason = format!("it has {} connections, of which {part:?} cannot be dealt out", plan.connections);
+        return say(output, &Word::Refused(reason)).await;
+    }
     let (reports, mut outgoing) = unbounded_channel();
     let mut crew = match Crew::assemble(*plan, part, &allowed, reports).await {
         Ok(crew) => crew,
@@ -269,7 +352,7 @@ pub async fn serve_agent(
     // A task of its own, since a line that is half read must not be forgotten when a report comes first.
     let (orders, mut ordered) = unbounded_channel();
     let listening = tokio::spawn(async move {
-        while let Ok(Some(order)) = hear(&mut input).await {
+        while let Ok(Some(order)) = order(&mut input).await {
             if orders.send(order).is_err() {
                 return;
             }

@@ -39,6 +39,7 @@ mod timer;
 mod trace;
 mod trust;
 mod usage;
+mod vet;
 mod websocket;
 mod wire;
 mod worker;
@@ -112,6 +113,16 @@ pub enum Error {
         name: String,
         /// What the system said.
         source: io::Error,
+    },
+    /// There are more processes than connections.
+    #[error(
+        "{connections} connections cannot be dealt out to {processes} processes, each of which needs one: ask for more connections, or for fewer processes"
+    )]
+    Deal {
+        /// How many connections.
+        connections: u32,
+        /// How many processes.
+        processes: u32,
     },
     /// Nobody is left to send anything, before the load begins.
     #[error("there is nobody to send the load: {0}")]

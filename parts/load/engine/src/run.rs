@@ -27,13 +27,13 @@ const NOTICE: Duration = Duration::from_millis(250);
 pub async fn run(plan: Plan, options: &Options, progress: &mut dyn FnMut(&Progress<'_>)) -> Result<Summary, Error> {
     let (reports, mut incoming) = unbounded_channel();
     let processes = u32::try_from(options.agents.len()).unwrap_or(u32::MAX);
-    let workers = plan.workers * processes.max(1);
-    let mut collector = Collector::new(plan.clone(), workers);
-    let mut senders = if options.agents.is_empty() {
-        let part = Part { first: 0, workers, of: workers };
-        Senders::Crew(Crew::assemble(plan.clone(), part, &options.allowed, reports).await?)
-    } else {
-        Senders::Fleet(Fleet::assemble(&plan, options, reports).await?)
+    let parts = Part::deal(&plan, processes.max(1))?;
+    let mut collector = Collector::new(plan.clone(), parts.iter().map(|(part, _)| part.workers).sum());
+    let mut senders = match parts[..] {
+        [(part, _)] if options.agents.is_empty() => {
+            Senders::Crew(Crew::assemble(plan.clone(), part, &options.allowed, reports).await?)
+        }
+        _ => Senders::Fleet(Fleet::assemble(&plan, &parts, options, reports)?),
     };
     while !collector.ready() && !options.stop.is_cancelled() {
         tokio::select! {
@@ -46,13 +46,13 @@ pub async fn run(plan: Plan, options: &Options, progress: &mut dyn FnMut(&Progre
         return Err(Error::Senders(collector.missing().join("; ")));
     }
     if options.stop.is_cancelled() {
-        senders.stop().await;
+        senders.stop();
     }
     let notice = if options.agents.is_empty() { Duration::from_millis(5) } else { NOTICE };
     let began = Instant::now() + notice;
     let started = (Timestamp::now() + notice).to_string();
-    senders.start(began, notice).await;
-    let stopped = collect(&mut senders, &mut collector, &mut incoming, options, progress).await;
+    senders.start(began, notice);
+    let stopped = collect(&senders, &mut collector, &mut incoming, options, progress).await;
     senders.end().await;
     incoming.close();
     while let Some(report) = incoming.recv().await {
@@ -73,7 +73,7 @@ pub async fn run(plan: Plan, options: &Options, progress: &mut dyn FnMut(&Progre
 
 /// Takes reports until all senders have ended; returns when the run was stopped, if it was.
 async fn collect(
-    senders: &mut Senders,
+    senders: &Senders,
     collector: &mut Collector,
     incoming: &mut UnboundedReceiver<Report>,
     options: &Options,
@@ -89,12 +89,12 @@ async fn collect(
             },
             () = options.stop.cancelled(), if stopped.is_none() => {
                 stopped = Some(Instant::now());
-                senders.stop().await;
+                senders.stop();
             }
             () = options.abort.cancelled(), if !aborted => {
                 aborted = true;
                 stopped.get_or_insert_with(Instant::now);
-                senders.abort().await;
+                senders.abort();
             }
         }
     }
@@ -102,24 +102,24 @@ async fn collect(
 }
 
 impl Senders {
-    async fn start(&mut self, began: Instant, notice: Duration) {
+    fn start(&mut self, began: Instant, notice: Duration) {
         match self {
             Senders::Crew(crew) => crew.start(began),
-            Senders::Fleet(fleet) => fleet.start(notice).await,
+            Senders::Fleet(fleet) => fleet.start(began, notice),
         }
     }
 
-    async fn stop(&mut self) {
+    fn stop(&self) {
         match self {
             Senders::Crew(crew) => crew.stop(),
-            Senders::Fleet(fleet) => fleet.stop().await,
+            Senders::Fleet(fleet) => fleet.stop(),
         }
     }
 
-    async fn abort(&mut self) {
+    fn abort(&self) {
         match self {
             Senders::Crew(crew) => crew.abort(),
-            Senders::Fleet(fleet) => fleet.abort().await,
+            Senders::Fleet(fleet) => fleet.abort(),
         }
     }
 

@@ -1,6 +1,7 @@
 //! Runs of the engine against targets that behave and that do not.
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
+mod agents;
 mod grpc;
 mod grpc_target;
 mod h2_target;
