@@ -222,7 +222,8 @@ fn help_of_load_is_readable() {
           --data <FILE>          Rows of variables: a CSV file whose first line has their names
           --order <ORDER>        Which row an iteration takes [default: sequential] [possible values:
                                  sequential, random]
-          --trace-share <SHARE>  The share of requests with a traceparent header, 0 to 1 [default: 0]
+          --trace-share <SHARE>  The share of requests with a traceparent header, as in 0.05 or 5%
+                                 [default: 0]
           --ca-file <FILE>       Authorities to trust, as PEM [default: those of the system]
           --insecure             Take any certificate
           --server-name <NAME>   The name that must stand in the certificate [default: the URL's host]

@@ -116,8 +116,8 @@ pub(crate) struct RequestArgs {
     /// Which row an iteration takes [default: sequential]
     #[arg(long, value_name = "ORDER")]
     pub(crate) order: Option<OrderArg>,
-    /// The share of requests with a traceparent header, 0 to 1 [default: 0]
-    #[arg(long, value_name = "SHARE")]
+    /// The share of requests with a traceparent header, as in 0.05 or 5% [default: 0]
+    #[arg(long, value_name = "SHARE", value_parser = words::share)]
     pub(crate) trace_share: Option<f64>,
     /// Authorities to trust, as PEM [default: those of the system]
     #[arg(long, value_name = "FILE")]

@@ -134,7 +134,7 @@ impl<'n> Field<'n> {
         let share = match &self.node.value {
             Value::Integer(value @ 0..=1) => Some(*value as f64),
             Value::Float(value) => Some(*value),
-            Value::Text(text) => text.strip_suffix('%').and_then(words::decimal).map(|percent| percent / 100.0),
+            Value::Text(text) => words::share(text).ok(),
             _ => None,
         };
         let share = share.filter(|share| (0.0..=1.0).contains(share));

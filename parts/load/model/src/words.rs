@@ -1,4 +1,4 @@
-//! Durations and rates as people write them: `1m30s`, `250ms`; `500/s`, `30000/m`, `100..1000`.
+//! Durations, rates and shares as people write them: `1m30s`, `250ms`; `500/s`, `30000/m`, `100..1000`; `0.05`, `5%`.
 //!
 //! The same words stand in script files and on the command line.
 
@@ -26,6 +26,9 @@ pub enum WordsError {
         "{0:?} is no rate: write 500, 500/s, 30000/m or 3600/h, or 100..1000 for a rate that goes from one to the other"
     )]
     Rate(String),
+    /// No share.
+    #[error("{0:?} is no share: write a number from 0 to 1, or 0% to 100%")]
+    Share(String),
     /// Higher than [`MAX_RATE`].
     #[error("{0:?} is more than 10000000 a second")]
     TooFast(String),
@@ -80,6 +83,15 @@ pub fn rate(text: &str) -> Result<Rate, WordsError> {
         return Err(WordsError::TooFast(shown(text)));
     }
     Ok(rate)
+}
+
+/// A share, 0 to 1, as a number or in percent: `0.05`, `5%`.
+pub fn share(text: &str) -> Result<f64, WordsError> {
+    let share = match text.trim().strip_suffix('%') {
+        Some(percent) => decimal(percent.trim()).map(|percent| percent / 100.0),
+        None => text.trim().parse().ok(),
+    };
+    share.filter(|share| (0.0..=1.0).contains(share)).ok_or_else(|| WordsError::Share(shown(text)))
 }
 
 /// A duration as it is shown: to three digits, with its unit.
@@ -163,6 +175,16 @@ mod tests {
         }
         assert_eq!(rate("10000001"), Err(WordsError::TooFast("10000001".into())));
         assert_eq!(rate("1..20000000/s"), Err(WordsError::TooFast("1..20000000/s".into())));
+    }
+
+    #[test]
+    fn shares_are_numbers_or_percent() {
+        for (text, expected) in [("0", 0.0), ("1", 1.0), ("0.05", 0.05), ("1e-3", 1e-3), ("5%", 0.05), ("100 %", 1.0)] {
+            assert_eq!(share(text), Ok(expected), "{text}");
+        }
+        for text in ["", "%", "-1", "1.1", "101%", "-5%", "5%%", "NaN", "inf", "half", "1e-3%"] {
+            assert_eq!(share(text), Err(WordsError::Share(text.to_owned())), "{text}");
+        }
     }
 
     #[test]
