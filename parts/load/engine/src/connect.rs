@@ -6,8 +6,8 @@
 use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -34,6 +34,8 @@ pub(crate) struct Dialer {
     /// The protocol that ALPN must agree on; HTTP/1.1 is also what a silent server speaks.
     http2: bool,
     timeout: Duration,
+    /// Why the first handshake that failed did.
+    tls_failure: OnceLock<String>,
 }
 
 /// A connection, encrypted or not.
@@ -56,12 +58,18 @@ impl Dialer {
         }
         let http2 = matches!(protocol, Protocol::Http2 | Protocol::Grpc);
         let tls = target.secure.then(|| client_config(target, tls, http2)).transpose()?;
-        Ok(Dialer { addresses, turn: AtomicUsize::new(0), tls, http2, timeout: limit })
+        let turn = AtomicUsize::new(0);
+        Ok(Dialer { addresses, turn, tls, http2, timeout: limit, tls_failure: OnceLock::new() })
     }
 
     /// The addresses of the target.
     pub(crate) fn addresses(&self) -> &[SocketAddr] {
         &self.addresses
+    }
+
+    /// Why a TLS handshake has failed, in words, if one has: an [`ErrorKind`] alone does not say what to do.
+    pub(crate) fn tls_failure(&self) -> Option<String> {
+        self.tls_failure.get().cloned()
     }
 
     /// Opens a connection.
@@ -79,11 +87,20 @@ impl Dialer {
         stream.set_nodelay(true).map_err(|_| ErrorKind::Connect)?;
         let Some((config, name)) = &self.tls else { return Ok(Socket::Plain(stream)) };
         let connector = TlsConnector::from(config.clone());
-        let stream = connector.connect(name.clone(), stream).await.map_err(|_| ErrorKind::Tls)?;
+        let stream = connector.connect(name.clone(), stream).await.map_err(|error| {
+            self.tls_failure.get_or_init(|| trust::why(&error));
+            ErrorKind::Tls
+        })?;
         let agreed = stream.get_ref().1.alpn_protocol();
         match (self.http2, agreed) {
             (true, Some(b"h2")) | (false, None | Some(b"http/1.1")) => Ok(Socket::Tls(Box::new(stream))),
-            _ => Err(ErrorKind::Tls),
+            _ => {
+                self.tls_failure.get_or_init(|| {
+                    let wanted = if self.http2 { "HTTP/2" } else { "HTTP/1.1" };
+                    format!("it does not agree by ALPN on {wanted}, which this load speaks: say another --protocol")
+                });
+                Err(ErrorKind::Tls)
+            }
         }
     }
 }
@@ -127,5 +144,63 @@ impl AsyncWrite for Socket {
             Socket::Plain(stream) => Pin::new(stream).poll_shutdown(cx),
             Socket::Tls(stream) => Pin::new(stream).poll_shutdown(cx),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use purlin_load_model::plan::Target;
+    use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, KeyPair};
+    use rustls::ServerConfig;
+    use rustls_pki_types::PrivateKeyDer;
+    use tokio::net::TcpListener;
+    use tokio_rustls::TlsAcceptor;
+
+    use super::*;
+
+    /// What is said of a handshake with a server that shows itself with a certificate for `name` that it has signed. It is
+    /// trusted, or in its place an authority of another key and the name `stranger`.
+    async fn handshake(name: &str, is_ca: IsCa, stranger: Option<&str>) -> (Result<(), ErrorKind>, Option<String>) {
+        let key = KeyPair::generate().unwrap();
+        let mut params = CertificateParams::new(vec![name.to_owned()]).unwrap();
+        params.is_ca = is_ca;
+        params.distinguished_name.push(DnType::CommonName, "own");
+        let certificate = params.self_signed(&key).unwrap();
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let config = ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
+        let key = PrivateKeyDer::try_from(key.serialize_der()).unwrap();
+        let config = config.with_no_client_auth().with_single_cert(vec![certificate.der().clone()], key).unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let serving = tokio::spawn(async move {
+            let (stream, _) = listener.accept().await.unwrap();
+            TlsAcceptor::from(Arc::new(config)).accept(stream).await.map(drop)
+        });
+        let mut params = CertificateParams::new(Vec::new()).unwrap();
+        params.distinguished_name.push(DnType::CommonName, stranger.unwrap_or_default());
+        let other = params.self_signed(&KeyPair::generate().unwrap()).unwrap();
+        let roots = if stranger.is_none() { certificate.pem() } else { other.pem() };
+        let target = Target { secure: true, host: "127.0.0.1".into(), port, authority: "localhost".into() };
+        let tls = Tls { roots_pem: Some(roots), insecure: false, server_name: Some("localhost".into()) };
+        let dialer = Dialer::new(&target, Protocol::Http1, &tls, Duration::from_secs(10)).await.unwrap();
+        let connected = dialer.connect().await.map(drop);
+        let _ = serving.await;
+        (connected, dialer.tls_failure())
+    }
+
+    #[tokio::test]
+    async fn a_handshake_that_fails_is_told_in_words() {
+        let ca = || IsCa::Ca(BasicConstraints::Unconstrained);
+        let check = async |name, is_ca, stranger, expected: &str| {
+            let (connected, why) = handshake(name, is_ca, stranger).await;
+            assert_eq!(connected, Err(ErrorKind::Tls), "{expected}");
+            assert!(why.as_deref().is_some_and(|why| why.contains(expected)), "{expected}: {why:?}");
+        };
+        check("localhost", ca(), None, "CA:TRUE").await;
+        check("localhost", IsCa::ExplicitNoCa, Some("other"), "from no authority that is trusted here").await;
+        check("localhost", IsCa::ExplicitNoCa, Some("own"), "with another key").await;
+        check("elsewhere", IsCa::ExplicitNoCa, None, "--server-name").await;
+        // What is advised works.
+        assert_eq!(handshake("localhost", IsCa::ExplicitNoCa, None).await, (Ok(()), None));
     }
 }

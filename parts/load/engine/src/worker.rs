@@ -91,7 +91,10 @@ impl Worker {
                 tally.connect.record(began.elapsed());
                 self.open.set(self.open.get() + 1);
             }
-            Err(error) => *tally.connect_errors.entry(*error).or_default() += 1,
+            Err(error) => {
+                *tally.connect_errors.entry(*error).or_default() += 1;
+                tally.tls_failure = self.dialer.tls_failure();
+            }
         }
         opened
     }

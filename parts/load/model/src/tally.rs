@@ -39,6 +39,9 @@ pub struct Tally {
     pub connect: Histogram,
     /// Attempts to connect that failed.
     pub connect_errors: BTreeMap<ErrorKind, u64>,
+    /// Why a TLS handshake failed, in words; of several, the first that was told.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tls_failure: Option<String>,
     /// The slowest requests that carried a trace, the slowest first; at most [`MAX_EXEMPLARS`].
     pub exemplars: Vec<Exemplar>,
 }
@@ -178,6 +181,9 @@ impl Tally {
         self.bytes_received = self.bytes_received.saturating_add(other.bytes_received);
         self.connect.merge(&other.connect);
         add(&mut self.connect_errors, &other.connect_errors);
+        if self.tls_failure.is_none() {
+            self.tls_failure.clone_from(&other.tls_failure);
+        }
         self.exemplars.extend(other.exemplars.iter().cloned());
         self.exemplars.sort_by_key(|exemplar| std::cmp::Reverse(exemplar.latency));
         self.exemplars.truncate(MAX_EXEMPLARS);
@@ -286,12 +292,15 @@ mod tests {
         tally.begin(MS, true);
         tally.steps[1].end(Outcome::Unexpected(404, ErrorKind::Status), MS, MS);
         tally.exemplars = (0..8).map(exemplar).collect();
+        tally.tls_failure = Some("expired".to_owned());
         let read: Tally = serde_json::from_str(&serde_json::to_string(&tally).unwrap()).unwrap();
         let mut merged = Tally::default();
         merged.merge(&tally);
         merged.merge(&read);
         assert_eq!((merged.offered, merged.late_busy), (2, 2));
         assert_eq!((merged.steps[1].status[&404], merged.steps[1].errors[&ErrorKind::Status]), (2, 2));
+        merged.merge(&Tally { tls_failure: Some("another".to_owned()), ..Tally::default() });
+        assert_eq!(merged.tls_failure.as_deref(), Some("expired"));
         let kept: Vec<u64> = merged.exemplars.iter().map(|e| e.latency.as_secs()).collect();
         assert_eq!(kept, [7, 7, 6, 6, 5, 5, 4, 4, 3, 3]);
     }

@@ -64,7 +64,7 @@ fn complete_verdict(summary: &Summary) -> Verdict {
     }
     if total.succeeded == 0 {
         let most = errors(&total).into_iter().next();
-        let reason = most.map(|(kind, _)| format!(": {}", error(kind, &summary.plan).0)).unwrap_or_default();
+        let reason = most.map(|(kind, _)| format!(": {}", error(kind, summary).0)).unwrap_or_default();
         return Verdict { grade: Grade::Bad, words: format!("No request succeeded{reason}.") };
     }
     let share = |count: u64| count as f64 / tally.offered.max(1) as f64;
@@ -221,15 +221,22 @@ pub(crate) fn step_counts(tally: &StepTally) -> String {
 }
 
 /// What a kind of error is called, and what to look at.
-pub(crate) fn error(kind: ErrorKind, plan: &Plan) -> (&'static str, String) {
-    let target = &plan.target;
+pub(crate) fn error(kind: ErrorKind, summary: &Summary) -> (&'static str, String) {
+    let (plan, target) = (&summary.plan, &summary.plan.target);
     match kind {
         ErrorKind::Resolve => ("name not found", format!("does {} exist, and does this machine's resolver answer?", target.host)),
         ErrorKind::Connect => (
             "no connection",
             format!("is something listening on {}, port {}? A full accept queue or a firewall looks the same", target.host, target.port),
         ),
-        ErrorKind::Tls => ("TLS failed", "is its certificate trusted here, for this name, and is it TLS at all?".to_owned()),
+        ErrorKind::Tls => (
+            "TLS failed",
+            summary
+                .tally
+                .tls_failure
+                .clone()
+                .unwrap_or_else(|| "is its certificate trusted here, for this name, and is it TLS at all?".to_owned()),
+        ),
         ErrorKind::Descriptors => ("no descriptors", "this machine ran out of file descriptors: raise ulimit -n or use fewer connections".to_owned()),
         ErrorKind::Timeout => (
             "timed out",
@@ -288,7 +295,7 @@ pub(crate) fn connections(summary: &Summary) -> String {
         ),
     };
     for (kind, count) in &summary.tally.connect_errors {
-        said.push_str(&format!("; {} failed: {}", format::counted(*count, "attempt"), error(*kind, &summary.plan).0));
+        said.push_str(&format!("; {} failed: {}", format::counted(*count, "attempt"), error(*kind, summary).0));
     }
     said
 }
@@ -357,6 +364,15 @@ mod tests {
             Grade::Doubtful,
             "The figures are incomplete. 1 request in flight at the end had no answer yet.",
         );
+    }
+
+    #[test]
+    fn a_handshake_that_failed_says_why() {
+        let mut summary = sample::empty(&["a"]);
+        let hint = |summary: &Summary| error(ErrorKind::Tls, summary).1;
+        assert!(hint(&summary).contains("is it TLS at all?"));
+        summary.tally.tls_failure = Some("the certificate has expired".to_owned());
+        assert_eq!(hint(&summary), "the certificate has expired");
     }
 
     #[test]

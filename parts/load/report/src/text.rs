@@ -224,7 +224,7 @@ fn answers(page: &mut Page, summary: &Summary) {
     page.labelled("Status", Paint::Plain, &codes);
     let mut label = "Errors";
     for (kind, count) in facts::errors(&total) {
-        let (name, hint) = facts::error(kind, plan);
+        let (name, hint) = facts::error(kind, summary);
         page.labelled(label, Paint::Plain, &format!("{} × {name}: {hint}", format::count(count)));
         label = "";
     }

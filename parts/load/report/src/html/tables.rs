@@ -187,7 +187,7 @@ fn errors(page: &mut Html, summary: &Summary, total: &StepTally) {
     }
     open(page, "Errors", &["=Error", "Requests", "Share"]);
     for (kind, count) in facts::errors(total) {
-        let (name, hint) = facts::error(kind, &summary.plan);
+        let (name, hint) = facts::error(kind, summary);
         row(page, name, &[format::count(count), format::percent_of(count, total.sent)]);
         page.raw("<tr class=\"hint\"><td colspan=\"3\" class=\"words\"><small>").text(hint).raw("</small></td></tr>\n");
     }
