@@ -244,9 +244,16 @@ impl Figure {
             Figure::Time(times, statistic) => times.measure(*statistic, summary),
             Figure::Errors(None, counted) => {
                 let total = summary.total();
-                let (failed, all) = (total.failed(), total.sent);
-                let not_sent = tally.not_sent;
-                counted.measure(failed.saturating_add(not_sent), all.saturating_add(not_sent), "requests failed")
+                let (failed, not_sent) = (total.failed(), tally.not_sent);
+                let (errors, all) = (failed.saturating_add(not_sent), total.sent.saturating_add(not_sent));
+                match (failed, not_sent) {
+                    (_, 0) => counted.measure(errors, all, "requests failed"),
+                    (0, _) => counted.measure(errors, all, "requests were never sent"),
+                    _ => {
+                        let what = format!("requests failed ({failed}) or were never sent ({not_sent})");
+                        counted.measure(errors, all, &what)
+                    }
+                }
             }
             Figure::Errors(Some(name), counted) => {
                 let step = step_at(&summary.plan, name).and_then(|at| tally.steps.get(at));
@@ -380,14 +387,26 @@ mod tests {
         check("step(GET /).p50>1s", true, "p50 of the latency is 500 ms");
         check("step(GET /).service.p50>1s", true, "p50 of the service time is 250 ms");
         check("step(GET /).errors>=1%", false, "10 of 1000 requests failed (1 %)");
-        check(" errors>1.1% ", true, "11 of 1001 requests failed (1.0989 %)");
-        check("errors>10", false, "11 of 1001 requests failed (1.0989 %)");
-        check("errors>11", true, "11 of 1001 requests failed (1.0989 %)");
+        let both = "11 of 1001 requests failed (10) or were never sent (1) (1.0989 %)";
+        check(" errors>1.1% ", true, both);
+        check("errors>10", false, both);
+        check("errors>11", true, both);
         check("throughput<100/s", false, "99.0 requests a second succeeded");
         check("throughput<5900/m", true, "99.0 requests a second succeeded");
         check("late>0.1%", false, "2 of 1001 iterations began late (0.1998 %)");
         check("not_sent>0", false, "1 of 1001 iterations never began (0.0999 %)");
         check("not_sent<=1%", false, "1 of 1001 iterations never began (0.0999 %)");
+    }
+
+    #[test]
+    fn what_was_never_sent_did_not_fail() {
+        let mut summary = samples::summary(Duration::from_secs(10));
+        summary.tally.begin(Duration::ZERO, false);
+        summary.tally.steps[0].end(Outcome::Answered(200), MS, MS);
+        let measured = |summary: &Summary| Threshold::parse("errors>0").unwrap().judge(summary).measured;
+        assert_eq!(measured(&summary), "0 of 1 requests failed (0 %)");
+        summary.tally.skip(0, MS);
+        assert_eq!(measured(&summary), "1 of 2 requests were never sent (50 %)");
     }
 
     #[test]

@@ -98,8 +98,13 @@ fn failures(summary: &Summary, total: &StepTally) -> Option<String> {
         (_, 0) if failed == unfinished => {
             Some(format!("{} in flight at the end had no answer yet", format::counted(unfinished, "request")))
         }
-        (_, 0) => Some(format!("{} of the requests failed", format::percent(summary.error_share()))),
-        _ => Some(format!("{} of the requests failed or were never sent", format::percent(summary.error_share()))),
+        (_, 0) => Some(format!("{} of the requests failed", format::percent_of(failed, total.sent))),
+        (0, _) => Some(format!("{} of the requests were never sent", format::percent(summary.error_share()))),
+        _ => {
+            let asked = total.sent.saturating_add(not_sent);
+            let (failed, not_sent) = (format::percent_of(failed, asked), format::percent_of(not_sent, asked));
+            Some(format!("{failed} of the requests failed and {not_sent} were never sent"))
+        }
     }
 }
 
@@ -352,6 +357,10 @@ mod tests {
         check(sample::good(), Grade::Good, "The target kept up: all 30,000 requests succeeded.");
         check(closed(sample::good()), Grade::Good, "All 30,000 requests succeeded.");
         check(sample::refused(), Grade::Bad, "No request succeeded: no connection.");
+        let mut waited = sample::good();
+        (0..90).for_each(|_| waited.tally.skip(0, Duration::from_secs(1)));
+        let words = "The target fell behind the rate, and 0.30 % of the requests were never sent.";
+        check(waited, Grade::Doubtful, words);
         check(sample::empty(&["a"]), Grade::Bad, "Nothing was sent.");
         check(sample::hour(), Grade::Doubtful, "The target fell behind the rate, and 0.20 % of the requests failed.");
         check(
