@@ -48,10 +48,9 @@ enum Shows {
 impl View {
     /// Of a load as `plan` says.
     pub(crate) fn new(plan: &Plan, quiet: bool) -> View {
-        let scheme = if plan.target.secure { "https" } else { "http" };
         View {
             live: Live {
-                target: format!("{scheme}://{}", plan.target.authority),
+                target: purlin_load_report::target(plan),
                 total: plan.pace.duration(),
                 warm_up: plan.warm_up,
                 connections_wanted: plan.connections.into(),

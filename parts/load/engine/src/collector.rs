@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use purlin_load_model::figures::Figures;
 use purlin_load_model::plan::Plan;
-use purlin_load_model::summary::{FORMAT, Generator, Second, Summary};
+use purlin_load_model::series::Second;
+use purlin_load_model::summary::{FORMAT, Generator, Summary};
 use purlin_load_model::tally::Tally;
 
 use crate::report::Report;
@@ -158,7 +159,7 @@ impl Collector {
     }
 
     /// The result of a run that began at `started` (RFC 3339) and whose figures lasted `lasted`.
-    pub(crate) fn finish(mut self, started: String, lasted: Duration) -> Summary {
+    pub(crate) fn finish(mut self, started: String, lasted: Duration, interrupted: bool) -> Summary {
         self.running.clear();
         self.complete(&mut |_| {});
         if lasted > Duration::ZERO {
@@ -171,7 +172,7 @@ impl Collector {
         if let Some(last) = self.series.last_mut() {
             last.offered = after.iter().fold(last.offered, |sum, second| sum.saturating_add(second.offered));
         }
-        let mut summary = Summary {
+        let summary = Summary {
             format: FORMAT,
             purlin: env!("CARGO_PKG_VERSION").to_owned(),
             started,
@@ -180,11 +181,12 @@ impl Collector {
             figures: Figures::default(),
             tally: self.total,
             series: self.series,
+            step: 1,
             generator: self.generator,
             missing: self.missing,
+            interrupted,
             verdicts: Vec::new(),
         };
-        summary.figures = Figures::of(&summary);
-        summary
+        summary.completed()
     }
 }

@@ -68,7 +68,7 @@ pub async fn run(plan: Plan, options: &Options, progress: &mut dyn FnMut(&Progre
             planned.as_secs_f64()
         ));
     }
-    Ok(collector.finish(started, lasted))
+    Ok(collector.finish(started, lasted, stopped.is_some()))
 }
 
 /// Takes reports until all senders have ended; returns when the run was stopped, if it was.

@@ -33,7 +33,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::histogram::Histogram;
 use crate::plan::Plan;
-use crate::summary::{FORMAT, Second, Summary};
+use crate::series::{self, Second};
+use crate::summary::{FORMAT, Summary};
 
 /// How many blocks a load is cut into.
 const BLOCKS: usize = 10;
@@ -222,17 +223,19 @@ struct Block {
 struct Sketch(BTreeMap<i32, u64>);
 
 impl Run {
-    /// The seconds are those that both runs have.
+    /// The seconds are those that both runs have, as coarse as the coarser one has them.
     fn of(summary: &Summary, other: &Summary) -> Run {
         let total = summary.total();
-        let whole = |s: &Summary| s.series.len().min(usize::try_from(s.lasted.as_secs()).unwrap_or(usize::MAX));
-        let seconds = whole(summary).min(whole(other));
+        let step = summary.step.max(other.step).max(1);
+        let series = series::coarser(&summary.series, usize::try_from(step / summary.step.max(1)).unwrap_or(1));
+        let whole = |s: &Summary| (s.series.len() as u64).saturating_mul(s.step.max(1)).min(s.lasted.as_secs()) / step;
+        let count = usize::try_from(whole(summary).min(whole(other))).unwrap_or(usize::MAX).min(series.len());
         let mut blocks = Vec::new();
-        if seconds >= BLOCKS {
+        if count >= BLOCKS {
             blocks = vec![Block::default(); BLOCKS];
-            for (at, second) in summary.series.iter().take(seconds).enumerate() {
-                if let Some(block) = blocks.get_mut(at * BLOCKS / seconds) {
-                    block.add(second);
+            for (at, second) in series.iter().take(count).enumerate() {
+                if let Some(block) = blocks.get_mut(at * BLOCKS / count) {
+                    block.add(second, step as f64);
                 }
             }
         }
@@ -278,8 +281,8 @@ impl Block {
         }
     }
 
-    fn add(&mut self, second: &Second) {
-        self.seconds += 1.0;
+    fn add(&mut self, second: &Second, seconds: f64) {
+        self.seconds += seconds;
         self.succeeded += second.succeeded as f64;
         self.failed += second.failed as f64;
         self.sketch.add(second);

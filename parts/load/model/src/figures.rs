@@ -1,11 +1,10 @@
-//! The figures that people and scripts look for first, computed from a result and written beside it.
+//! The figures that people and scripts look for first; a result computes them and is written with them.
 
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
 use crate::histogram::Histogram;
-use crate::summary::Summary;
 
 /// What a result comes to.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -61,24 +60,6 @@ pub struct Quantiles {
     pub max: Duration,
 }
 
-impl Figures {
-    /// Those of `summary`.
-    pub fn of(summary: &Summary) -> Figures {
-        let total = summary.total();
-        Figures {
-            sent: total.sent,
-            succeeded: total.succeeded,
-            failed: total.failed(),
-            throughput: summary.throughput(),
-            error_share: summary.error_share(),
-            latency: Quantiles::of(&total.latency),
-            service: Quantiles::of(&total.service),
-            delay: Quantiles::of(&summary.tally.delay),
-            confession: summary.confession(),
-        }
-    }
-}
-
 impl Quantiles {
     /// Those of `histogram`.
     pub fn of(histogram: &Histogram) -> Quantiles {
@@ -93,28 +74,5 @@ impl Quantiles {
             p999: histogram.quantile(0.999),
             max: histogram.max(),
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::samples;
-    use crate::tally::{ErrorKind, Outcome};
-
-    #[test]
-    fn they_are_of_all_steps() {
-        let mut summary = samples::summary(Duration::from_secs(2));
-        for ms in 1..=100 {
-            summary.tally.begin(Duration::ZERO, false);
-            let outcome = if ms == 100 { Outcome::Unexpected(500, ErrorKind::Status) } else { Outcome::Answered(200) };
-            summary.tally.steps[0].end(outcome, Duration::from_millis(ms), Duration::from_millis(1));
-        }
-        let figures = Figures::of(&summary);
-        assert_eq!((figures.sent, figures.succeeded, figures.failed), (100, 99, 1));
-        assert_eq!((figures.throughput, figures.error_share), (49.5, 0.01));
-        let p95 = figures.latency.p95.as_secs_f64();
-        assert!((p95 / 0.095 - 1.0).abs() < 0.001, "{p95}");
-        assert_eq!((figures.latency.count, figures.delay.max), (100, Duration::ZERO));
     }
 }

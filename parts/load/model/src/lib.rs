@@ -7,7 +7,8 @@
 //! answer gives to the next request is taken by [`extract`]. Each worker notes what happens in a
 //! [`Tally`](tally::Tally); tallies of workers and of processes are added up without loss, since a
 //! [`Histogram`](histogram::Histogram) is a table of counts. A [`Summary`](summary::Summary) is the result that is
-//! written, judged by [`threshold`]s and set against another one by [`compare`]. Nothing here does I/O or reads a clock.
+//! written, with its [`figures`] and its [`series`]; it is judged by [`threshold`]s and set against another one by
+//! [`compare`]. Nothing here does I/O or reads a clock.
 
 pub mod arrivals;
 pub mod compare;
@@ -21,6 +22,7 @@ mod node;
 pub mod plan;
 pub mod script;
 pub mod seconds;
+pub mod series;
 pub mod summary;
 pub mod tally;
 pub mod target;

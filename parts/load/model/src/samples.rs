@@ -55,8 +55,10 @@ pub(crate) fn summary(lasted: Duration) -> Summary {
         figures: Figures::default(),
         tally: Tally::new(1),
         series: Vec::new(),
+        step: 1,
         generator: Generator::default(),
         missing: Vec::new(),
+        interrupted: false,
         verdicts: Vec::new(),
     }
 }

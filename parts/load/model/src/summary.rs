@@ -4,13 +4,14 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::figures::Figures;
+use crate::figures::{Figures, Quantiles};
 use crate::plan::Plan;
+use crate::series::{self, Second};
 use crate::tally::{StepTally, Tally};
-use crate::threshold::Verdict;
 
-/// The version of the form that [`Summary`] has as JSON. A higher one is refused in words.
-pub const FORMAT: u32 = 1;
+/// The version of the form that [`Summary`] has as JSON. A higher one is refused in words. Version 1 had no `step`
+/// and no `interrupted`.
+pub const FORMAT: u32 = 2;
 
 /// The result of a load test.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -31,43 +32,36 @@ pub struct Summary {
     pub figures: Figures,
     /// What happened, without the warm-up.
     pub tally: Tally,
-    /// The same by second, in order. The first one begins with the figures that count.
+    /// The same by second, or by [`Summary::step`] of them, in order. The first one begins with the figures that count.
     pub series: Vec<Second>,
+    /// How many seconds each of `series` stands for.
+    #[serde(default = "one")]
+    pub step: u64,
     /// What the generator says about itself.
     pub generator: Generator,
     /// What is missing in these figures, in words: a process that was lost, a run that was interrupted.
     pub missing: Vec<String>,
+    /// Whether somebody ended it before its time.
+    #[serde(default)]
+    pub interrupted: bool,
     /// What its thresholds said.
     #[serde(default)]
     pub verdicts: Vec<Verdict>,
 }
 
-/// One second of a run.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Second {
-    /// When it began, from the start of the load.
-    #[serde(with = "crate::seconds")]
-    pub at: Duration,
-    /// Iterations that were meant to begin in it.
-    pub offered: u64,
-    /// Answers that came in it and were as expected.
-    pub succeeded: u64,
-    /// Requests that failed in it.
-    pub failed: u64,
-    /// Requests in flight at its end.
-    pub in_flight: u64,
-    /// Latencies of what ended in it: 50 %.
-    #[serde(with = "crate::seconds")]
-    pub p50: Duration,
-    /// 90 %.
-    #[serde(with = "crate::seconds")]
-    pub p90: Duration,
-    /// 99 %.
-    #[serde(with = "crate::seconds")]
-    pub p99: Duration,
-    /// The longest.
-    #[serde(with = "crate::seconds")]
-    pub max: Duration,
+fn one() -> u64 {
+    1
+}
+
+/// What a threshold said about a result.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Verdict {
+    /// The threshold as it was written.
+    pub threshold: String,
+    /// Whether the result is as it should be.
+    pub passed: bool,
+    /// What was measured, in words.
+    pub measured: String,
 }
 
 /// What the generator says about itself.
@@ -87,6 +81,27 @@ pub struct Generator {
 }
 
 impl Summary {
+    /// With what follows from the rest: its figures, and a series that is not longer than [`series::MAX`].
+    #[must_use]
+    pub fn completed(mut self) -> Summary {
+        let total = self.total();
+        self.figures = Figures {
+            sent: total.sent,
+            succeeded: total.succeeded,
+            failed: total.failed(),
+            throughput: self.throughput(),
+            error_share: self.error_share(),
+            latency: Quantiles::of(&total.latency),
+            service: Quantiles::of(&total.service),
+            delay: Quantiles::of(&self.tally.delay),
+            confession: self.confession(),
+        };
+        let factor = series::factor(self.series.len());
+        self.series = series::coarser(&self.series, factor);
+        self.step = self.step.saturating_mul(factor as u64);
+        self
+    }
+
     /// All steps as one.
     pub fn total(&self) -> StepTally {
         self.tally.total()
@@ -134,5 +149,52 @@ impl Summary {
             ));
         }
         said
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::samples;
+    use crate::tally::{ErrorKind, Outcome};
+
+    #[test]
+    fn figures_are_of_all_steps() {
+        let mut summary = samples::summary(Duration::from_secs(2));
+        for ms in 1..=100 {
+            summary.tally.begin(Duration::ZERO, false);
+            let outcome = if ms == 100 { Outcome::Unexpected(500, ErrorKind::Status) } else { Outcome::Answered(200) };
+            summary.tally.steps[0].end(outcome, Duration::from_millis(ms), Duration::from_millis(1));
+        }
+        let figures = summary.completed().figures;
+        assert_eq!((figures.sent, figures.succeeded, figures.failed), (100, 99, 1));
+        assert_eq!((figures.throughput, figures.error_share), (49.5, 0.01));
+        let p95 = figures.latency.p95.as_secs_f64();
+        assert!((p95 / 0.095 - 1.0).abs() < 0.001, "{p95}");
+        assert_eq!((figures.latency.count, figures.delay.max), (100, Duration::ZERO));
+    }
+
+    #[test]
+    fn a_week_stays_small() {
+        let mut summary = samples::summary(crate::words::MAX_DURATION);
+        let second = |at| Second { at: Duration::from_secs(at), succeeded: 1_000, ..Second::default() };
+        summary.series = (0..604_800).map(second).collect();
+        let summary = summary.completed();
+        let json = serde_json::to_string(&summary).unwrap();
+        assert!(json.len() < 2 << 20, "{} bytes", json.len());
+        assert_eq!((summary.step, summary.series.len()), (128, 4_725));
+        assert_eq!(serde_json::from_str::<Summary>(&json).unwrap(), summary);
+        // What is short enough stays as it is.
+        assert_eq!(summary.clone().completed(), summary);
+    }
+
+    #[test]
+    fn a_result_of_the_first_format_is_read() {
+        let mut json = serde_json::to_value(samples::summary(Duration::from_secs(1))).unwrap();
+        for field in ["step", "interrupted"] {
+            json.as_object_mut().unwrap().shift_remove(field).unwrap();
+        }
+        let read: Summary = serde_json::from_value(json).unwrap();
+        assert_eq!((read.step, read.interrupted), (1, false));
     }
 }

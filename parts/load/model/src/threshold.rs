@@ -5,11 +5,9 @@
 
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
-
 use crate::histogram::Histogram;
 use crate::plan::{Pace, Plan};
-use crate::summary::Summary;
+use crate::summary::{Summary, Verdict};
 use crate::words;
 
 /// The longest threshold.
@@ -22,17 +20,6 @@ pub struct Threshold {
     figure: Figure,
     relation: Relation,
     bound: f64,
-}
-
-/// What a threshold said about a result.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Verdict {
-    /// The threshold as it was written.
-    pub threshold: String,
-    /// Whether the result is as it should be.
-    pub passed: bool,
-    /// What was measured, in words.
-    pub measured: String,
 }
 
 /// Why a text is no threshold, or not one of this plan.

@@ -5,9 +5,8 @@
 use std::time::Duration;
 
 use purlin_load_model::plan::{Pace, Plan, Protocol, Spacing, Stage};
-use purlin_load_model::summary::Summary;
+use purlin_load_model::summary::{self, Summary};
 use purlin_load_model::tally::{ErrorKind, StepTally};
-use purlin_load_model::threshold;
 
 use crate::format;
 
@@ -120,8 +119,8 @@ fn capital(text: &str) -> String {
     characters.next().map(|first| first.to_uppercase().chain(characters).collect()).unwrap_or_default()
 }
 
-/// Where the requests went, as an address.
-pub(crate) fn target(plan: &Plan) -> String {
+/// Where the requests go, as an address.
+pub fn target(plan: &Plan) -> String {
     let scheme = match (plan.protocol, plan.target.secure) {
         (Protocol::WebSocket, false) => "ws",
         (Protocol::WebSocket, true) => "wss",
@@ -334,7 +333,7 @@ pub(crate) fn traffic(bytes: u64, lasted: Duration) -> String {
 }
 
 /// What a threshold, which says what must not be, said.
-pub(crate) fn threshold(verdict: &threshold::Verdict) -> (Grade, String) {
+pub(crate) fn threshold(verdict: &summary::Verdict) -> (Grade, String) {
     let (grade, word) = if verdict.passed { (Grade::Good, "not so") } else { (Grade::Bad, "so") };
     (grade, format!("{} {} is {word}: {}", grade.sign(), verdict.threshold, verdict.measured))
 }

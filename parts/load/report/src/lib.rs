@@ -15,4 +15,5 @@ pub mod text;
 #[cfg(test)]
 mod sample;
 
+pub use facts::target;
 pub use term::Style;

@@ -7,7 +7,7 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use purlin_load_model::summary::Second;
+use purlin_load_model::series::Second;
 
 use crate::format;
 use crate::term::{Line, Paint, Style, clean, columns, left};

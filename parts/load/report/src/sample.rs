@@ -6,7 +6,8 @@ use purlin_load_model::histogram::Histogram;
 use purlin_load_model::plan::{
     Action, Expect, HttpAction, Pace, Piece, Plan, Protocol, Scenario, Spacing, Stage, Step, Target, Template, Tls,
 };
-use purlin_load_model::summary::{FORMAT, Generator, Second, Summary};
+use purlin_load_model::series::Second;
+use purlin_load_model::summary::{FORMAT, Generator, Summary};
 use purlin_load_model::tally::{ErrorKind, Exemplar, Outcome, Tally};
 
 const MS: Duration = Duration::from_millis(1);
@@ -147,8 +148,10 @@ pub(crate) fn empty(steps: &[&str]) -> Summary {
         figures: Default::default(),
         tally: Tally::new(steps.len()),
         series: Vec::new(),
+        step: 1,
         generator: Generator { processes: 1, ..Generator::default() },
         missing: Vec::new(),
+        interrupted: false,
         verdicts: Vec::new(),
     }
 }
@@ -196,6 +199,7 @@ pub(crate) fn interrupted() -> Summary {
     let mut summary = Run { seconds: 1, rate: 1_000, stall: false, fail_every: 0, steps: &["get item"] }.summary();
     summary.plan.pace = steady(1_000.0, Duration::from_secs(30));
     summary.tally.steps[0].end(Outcome::Failed(ErrorKind::Unfinished), MS, MS);
+    summary.interrupted = true;
     summary.missing.push("interrupted after 1 s of 30 s".to_owned());
     summary
 }

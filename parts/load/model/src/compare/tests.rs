@@ -176,6 +176,30 @@ fn only_the_same_load_is_compared() {
 }
 
 #[test]
+fn runs_with_merged_seconds_are_compared() {
+    let long = Target { seconds: 240, rate: 20, ..CALM };
+    let merged = |target: Target, seed: u64, factor: usize| {
+        let mut summary = run(target, seed);
+        summary.series = series::coarser(&summary.series, factor);
+        summary.step = factor as u64;
+        summary
+    };
+    let slower = Target { median: 20.0, ..long };
+    for (a, b) in [(1, 1), (4, 4), (8, 2), (1, 8)] {
+        let comparison = compare(&merged(long, 1, a), &merged(slower, 2, b)).unwrap();
+        assert_eq!(of(&comparison, Figure::P50).verdict, Verdict::Worse, "{a} {b}");
+        assert_eq!(of(&comparison, Figure::Throughput).verdict, Verdict::Undecided, "{a} {b}");
+        let same = compare(&merged(long, 1, a), &merged(long, 1, b)).unwrap();
+        assert!(same.figures.iter().all(|compared| compared.verdict == Verdict::Undecided), "{a} {b}");
+    }
+    // Whoever wrote a step that is no step is not divided by.
+    let odd = Summary { step: 0, ..run(long, 1) };
+    assert!(compare(&odd, &odd).is_ok());
+    let huge = Summary { step: u64::MAX, ..run(long, 1) };
+    assert!(compare(&huge, &odd).is_ok());
+}
+
+#[test]
 fn other_settings_and_limits_are_noted() {
     let (a, mut b) = (run(CALM, 1), run(CALM, 2));
     b.plan.protocol = Protocol::Http2;

@@ -41,7 +41,7 @@ pub(super) fn write(page: &mut Html, summary: &Summary) {
     }
     page.raw("<section aria-labelledby=\"charts\"><h2 id=\"charts\">Charts</h2>\n<div class=\"charts\">\n");
     if !summary.series.is_empty() {
-        let points = points(&summary.series, POINTS);
+        let points = points(summary, POINTS);
         if answered {
             latency_over_time(summary, &points).write(page);
         }
@@ -100,8 +100,8 @@ fn moment(seconds: f64, end: f64) -> String {
 
 /// What a point stands for, where seconds were merged.
 fn merged_note(summary: &Summary, how: &str) -> String {
-    match merged(summary.series.len(), POINTS) {
-        1 => String::new(),
+    match (merged(summary.series.len(), POINTS) as u64).saturating_mul(summary.step) {
+        0 | 1 => String::new(),
         seconds => format!(" Each point stands for {seconds} seconds: {how}."),
     }
 }

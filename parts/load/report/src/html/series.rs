@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use purlin_load_model::summary::Second;
+use purlin_load_model::series::{self, Second};
+use purlin_load_model::summary::Summary;
 
 /// One or several seconds.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -31,72 +32,77 @@ impl Point {
     }
 }
 
-/// How many seconds become one so that there are at most `most`.
-pub(super) fn merged(seconds: usize, most: usize) -> usize {
-    seconds.div_ceil(most.max(1)).max(1)
+/// How many become one so that there are at most `most`.
+pub(super) fn merged(count: usize, most: usize) -> usize {
+    count.div_ceil(most.max(1)).max(1)
 }
 
 /// At most `most` points.
-pub(super) fn points(series: &[Second], most: usize) -> Vec<Point> {
-    series.chunks(merged(series.len(), most)).map(merge).collect()
+pub(super) fn points(summary: &Summary, most: usize) -> Vec<Point> {
+    let factor = merged(summary.series.len(), most);
+    let merged = series::coarser(&summary.series, factor);
+    let ends = merged.iter().skip(1).map(|next| next.at.as_secs_f64()).chain([end(summary)]);
+    merged.iter().zip(ends).map(|(second, end)| point(second, end)).collect()
 }
 
-fn merge(seconds: &[Second]) -> Point {
-    let count = seconds.len().max(1) as f64;
-    let mean = |figure: fn(&Second) -> u64| seconds.iter().map(|second| figure(second) as f64).sum::<f64>() / count;
-    let worst = |figure: fn(&Second) -> Duration| seconds.iter().map(figure).max().unwrap_or_default();
-    let from = seconds.first().map_or(0.0, |second| second.at.as_secs_f64());
+/// When the last of the series ended, which may have fewer seconds than the others.
+fn end(summary: &Summary) -> f64 {
+    let whole = Duration::from_secs(summary.step.clamp(1, 1 << 20));
+    let last = summary.series.last().map(|second| second.at).unwrap_or_default();
+    let lasted = (summary.plan.warm_up + summary.lasted).as_secs_f64().ceil();
+    lasted.clamp(last.as_secs_f64() + 1.0, (last + whole).as_secs_f64())
+}
+
+fn point(second: &Second, to: f64) -> Point {
+    let from = second.at.as_secs_f64();
+    let rate = |count: u64| count as f64 / (to - from).max(1.0);
     Point {
         from,
-        to: seconds.last().map_or(from, |second| second.at.as_secs_f64()) + 1.0,
-        offered: mean(|second| second.offered),
-        succeeded: mean(|second| second.succeeded),
-        failed: mean(|second| second.failed),
-        in_flight: seconds.iter().map(|second| second.in_flight).max().unwrap_or_default(),
-        latencies: [
-            median(seconds),
-            worst(|second| second.p90),
-            worst(|second| second.p99),
-            worst(|second| second.max),
-        ],
+        to,
+        offered: rate(second.offered),
+        succeeded: rate(second.succeeded),
+        failed: rate(second.failed),
+        in_flight: second.in_flight,
+        latencies: [second.p50, second.p90, second.p99, second.max],
     }
-}
-
-/// The median of what was in the middle of each second: the worst would tell of none of them what was usual.
-fn median(seconds: &[Second]) -> Duration {
-    let mut middles: Vec<Duration> = seconds.iter().map(|second| second.p50).filter(|p50| !p50.is_zero()).collect();
-    middles.sort_unstable();
-    middles.get(middles.len() / 2).copied().unwrap_or_default()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::sample;
+
+    fn summary(seconds: u64, step: u64) -> Summary {
+        let second = |at| Second { at: Duration::from_secs(at), offered: 10, succeeded: at, ..Second::default() };
+        let series: Vec<Second> = (0..seconds).map(second).collect();
+        let mut summary = sample::empty(&[]);
+        summary.series = series::coarser(&series, step as usize);
+        (summary.step, summary.lasted) = (step, Duration::from_secs(seconds));
+        summary
+    }
 
     #[test]
-    fn neighbours_are_merged_and_the_worst_is_kept() {
-        let second = |at| Second {
-            at: Duration::from_secs(at),
-            offered: 10,
-            succeeded: at,
-            p50: Duration::from_millis(if at == 5 { 0 } else { 7 - at }),
-            max: Duration::from_millis(if at == 4 { 900 } else { 1 }),
-            ..Second::default()
-        };
-        let series: Vec<Second> = (0..7).map(second).collect();
-        let points = points(&series, 3);
-        let seen: Vec<_> = points.iter().map(|p| (p.from, p.to, p.succeeded, p.latencies[3].as_millis())).collect();
-        assert_eq!(seen, [(0.0, 3.0, 1.0, 1), (3.0, 6.0, 4.0, 900), (6.0, 7.0, 6.0, 1)]);
-        assert!(points.iter().all(|point| point.offered == 10.0));
-        let medians: Vec<_> = points.iter().map(|point| point.latencies[0].as_millis()).collect();
-        assert_eq!(medians, [6, 4, 1]);
+    fn points_are_rates() {
+        for step in [1, 3] {
+            let points = points(&summary(7, step), 3);
+            let seen: Vec<_> = points.iter().map(|p| (p.from, p.to, p.offered, p.succeeded)).collect();
+            assert_eq!(seen, [(0.0, 3.0, 10.0, 1.0), (3.0, 6.0, 10.0, 4.0), (6.0, 7.0, 10.0, 6.0)], "{step}");
+        }
     }
 
     #[test]
     fn there_are_never_too_many() {
         for count in [0, 1, 599, 600, 601, 3_600, 86_400] {
-            let points = points(&vec![Second::default(); count], 600);
+            let points = points(&summary(count, 1), 600);
             assert!(points.len() <= 600 && points.is_empty() == (count == 0), "{count}");
+        }
+    }
+
+    #[test]
+    fn a_step_that_is_none_is_drawn_all_the_same() {
+        for step in [0, u64::MAX] {
+            let summary = Summary { step, ..summary(7, 1) };
+            assert!(points(&summary, 3).iter().all(|point| point.to > point.from && point.offered.is_finite()));
         }
     }
 }

@@ -1,5 +1,7 @@
 //! What holds for every page: it is whole, small, escaped, and asks for nothing.
 
+use purlin_load_model::series;
+
 use super::*;
 use crate::sample;
 
@@ -90,6 +92,20 @@ fn an_hour_has_no_more_points_than_a_chart_shows() {
         page.lines().filter(|line| line.starts_with("<path class=\"curve")).map(|line| line.matches('L').count());
     assert_eq!(longest.max(), Some(239));
     assert!(page.contains("Each point stands for 15 seconds: their mean."));
+}
+
+#[test]
+fn merged_seconds_are_drawn_at_their_rate() {
+    let mut summary = sample::hour();
+    let page = render(&summary);
+    summary.series = series::coarser(&summary.series, 8);
+    summary.step = 8;
+    let merged = render(&summary);
+    // 60 a second, however many seconds a point stands for.
+    for page in [&page, &merged] {
+        assert!(page.contains("Rates over time: at most 60/s iterations offered"), "{page}");
+    }
+    assert!(merged.contains("Each point stands for 16 seconds: their mean."));
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! Snapshots of the text, one for each way in which a run goes.
 
-use purlin_load_model::threshold;
+use purlin_load_model::summary;
 
 use super::*;
 use crate::sample;
@@ -193,7 +193,7 @@ fn one_process_of_three_was_lost() {
 #[test]
 fn thresholds_tell_what_must_not_be_and_what_is() {
     let mut summary = sample::good();
-    let verdict = |threshold: &str, passed, measured: &str| threshold::Verdict {
+    let verdict = |threshold: &str, passed, measured: &str| summary::Verdict {
         threshold: threshold.to_owned(),
         passed,
         measured: measured.to_owned(),
