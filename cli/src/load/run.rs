@@ -32,7 +32,7 @@ pub(crate) fn run(args: RunArgs, output: &mut Output) -> Result<(), Failure> {
     let ran = runtime.block_on(carry_out(task, &args, options, output));
     runtime.shutdown_background();
     let mut summary = ran?;
-    summary.plan.hide_secrets();
+    summary.hide_secrets();
     tell(&summary, &args, output)
 }
 

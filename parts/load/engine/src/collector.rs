@@ -177,6 +177,7 @@ impl Collector {
             purlin: env!("CARGO_PKG_VERSION").to_owned(),
             started,
             plan: self.plan,
+            requests: String::new(),
             lasted,
             figures: Figures::default(),
             tally: self.total,

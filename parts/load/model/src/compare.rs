@@ -145,7 +145,7 @@ pub fn compare(baseline: &Summary, candidate: &Summary) -> Result<Comparison, Co
             return Err(CompareError::Format(name, run.format));
         }
     }
-    let differ = unlike(&baseline.plan, &candidate.plan);
+    let differ = unlike(baseline, candidate);
     if !differ.is_empty() {
         return Err(CompareError::Plans(differ));
     }
@@ -157,6 +157,12 @@ pub fn compare(baseline: &Summary, candidate: &Summary) -> Result<Comparison, Co
     }
     let figures = Figure::ALL.iter().map(|figure| compared(*figure, &a, &b)).collect();
     let mut notes = Vec::new();
+    if baseline.format != candidate.format {
+        notes.push(
+            "one was written by an older purlin: whether bodies, queries, headers and data were the same is not known"
+                .to_owned(),
+        );
+    }
     let other = settings(&baseline.plan, &candidate.plan);
     if !other.is_empty() {
         notes.push(format!("the two runs differ in {}", other.join(", ")));
@@ -169,12 +175,17 @@ pub fn compare(baseline: &Summary, candidate: &Summary) -> Result<Comparison, Co
 }
 
 /// What must be the same for figures to mean the same.
-fn unlike(a: &Plan, b: &Plan) -> Vec<String> {
+fn unlike(one: &Summary, other: &Summary) -> Vec<String> {
+    let (a, b) = (&one.plan, &other.plan);
+    let (scenarios, data) = (a.scenarios != b.scenarios, a.data != b.data);
+    // Of what is hidden, only the digest tells. That of an older format was made of less.
+    let hidden = !scenarios && !data && one.format == other.format && one.requests != other.requests;
     let fields = [
         ("pace (rate, duration, spacing)", a.pace != b.pace),
         ("warm_up", a.warm_up != b.warm_up),
-        ("scenarios", a.scenarios != b.scenarios),
-        ("data", a.data != b.data),
+        ("scenarios", scenarios),
+        ("data", data),
+        ("what results do not show (bodies, messages, queries, values of headers, rows of data)", hidden),
     ];
     named(&fields)
 }

@@ -22,6 +22,7 @@ mod node;
 pub mod plan;
 pub mod script;
 pub mod seconds;
+mod secrets;
 pub mod series;
 pub mod summary;
 pub mod tally;

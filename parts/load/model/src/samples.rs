@@ -51,6 +51,7 @@ pub(crate) fn summary(lasted: Duration) -> Summary {
         purlin: "0.1.0".into(),
         started: "2026-01-01T00:00:00Z".into(),
         plan: plan(),
+        requests: String::new(),
         lasted,
         figures: Figures::default(),
         tally: Tally::new(1),

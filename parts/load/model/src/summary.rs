@@ -9,8 +9,8 @@ use crate::plan::Plan;
 use crate::series::{self, Second};
 use crate::tally::{StepTally, Tally};
 
-/// The version of the form that [`Summary`] has as JSON. A higher one is refused in words. Version 1 had no `step`
-/// and no `interrupted`.
+/// The version of the form that [`Summary`] has as JSON. A higher one is refused in words. Version 1 had no `step`,
+/// `requests` and `interrupted`.
 pub const FORMAT: u32 = 2;
 
 /// The result of a load test.
@@ -24,6 +24,9 @@ pub struct Summary {
     pub started: String,
     /// What was asked for.
     pub plan: Plan,
+    /// A digest of the plan's scenarios and data as they were before [`Summary::hide_secrets`]; empty until then.
+    #[serde(default)]
+    pub requests: String,
     /// How long the load really lasted, without warm-up and without waiting for the last answers.
     #[serde(with = "crate::seconds")]
     pub lasted: Duration,
@@ -100,6 +103,15 @@ impl Summary {
         self.series = series::coarser(&self.series, factor);
         self.step = self.step.saturating_mul(factor as u64);
         self
+    }
+
+    /// Takes out of the plan what may be secret, and keeps in its place what tells whether two results sent the same.
+    /// Does nothing the second time.
+    pub fn hide_secrets(&mut self) {
+        if self.requests.is_empty() {
+            self.requests = self.plan.digest();
+            self.plan.hide_secrets();
+        }
     }
 
     /// All steps as one.
@@ -191,10 +203,10 @@ mod tests {
     #[test]
     fn a_result_of_the_first_format_is_read() {
         let mut json = serde_json::to_value(samples::summary(Duration::from_secs(1))).unwrap();
-        for field in ["step", "interrupted"] {
+        for field in ["step", "requests", "interrupted"] {
             json.as_object_mut().unwrap().shift_remove(field).unwrap();
         }
         let read: Summary = serde_json::from_value(json).unwrap();
-        assert_eq!((read.step, read.interrupted), (1, false));
+        assert_eq!((read.step, read.requests.as_str(), read.interrupted), (1, "", false));
     }
 }

@@ -10,6 +10,8 @@ mod plot;
 mod series;
 mod tables;
 
+use std::borrow::Cow;
+
 use purlin_load_model::plan::Pace;
 use purlin_load_model::summary::Summary;
 
@@ -20,8 +22,13 @@ use crate::term::clean;
 /// Steps that the page lists at the most, or it would be too large to be sent around.
 const STEPS: usize = 100;
 
-/// The result as an HTML page.
+/// The result as an HTML page. A page is passed on: of what may be secret it has names and sizes only.
 pub fn render(summary: &Summary) -> String {
+    let mut hidden = Cow::Borrowed(summary);
+    if summary.requests.is_empty() {
+        hidden.to_mut().hide_secrets();
+    }
+    let summary = hidden.as_ref();
     let mut page = Html::default();
     page.raw("<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n");
     page.raw(

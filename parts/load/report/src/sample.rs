@@ -144,6 +144,7 @@ pub(crate) fn empty(steps: &[&str]) -> Summary {
             tls: Tls::default(),
             descriptors: None,
         },
+        requests: String::new(),
         lasted: Duration::from_secs(30),
         figures: Default::default(),
         tally: Tally::new(steps.len()),

@@ -4,7 +4,7 @@ use rand::rngs::SmallRng;
 use rand::{RngExt as _, SeedableRng as _};
 
 use super::*;
-use crate::plan::{Pace, Protocol};
+use crate::plan::{Action, Pace, Protocol, Template};
 use crate::samples;
 use crate::tally::{ErrorKind, Outcome};
 
@@ -173,6 +173,26 @@ fn only_the_same_load_is_compared() {
     assert_eq!(compare(&a, &empty), Err(CompareError::Empty("candidate")));
     let newer = Summary { format: FORMAT + 1, ..a.clone() };
     assert_eq!(compare(&newer, &a), Err(CompareError::Format("baseline", FORMAT + 1)));
+}
+
+#[test]
+fn what_is_hidden_is_compared_all_the_same() {
+    let with = |body: &str, seed| {
+        let mut summary = run(CALM, seed);
+        let Action::Http(action) = &mut summary.plan.scenarios[0].steps[0].action else { panic!() };
+        action.body = Some(Template::constant(body));
+        summary.hide_secrets();
+        summary
+    };
+    let (a, b, mut other) = (with("s3cret", 1), with("s3cret", 2), with("n0ther", 2));
+    assert!(compare(&a, &b).unwrap().notes.is_empty());
+    assert_eq!(a.plan, other.plan);
+    let failed = compare(&a, &other).unwrap_err().to_string();
+    assert!(failed.contains("they differ in what results do not show (bodies,"), "{failed}");
+    // One of the first format has no digest of the same things.
+    other.format = 1;
+    let notes = compare(&a, &other).unwrap().notes;
+    assert!(notes[0].contains("one was written by an older purlin"), "{notes:?}");
 }
 
 #[test]

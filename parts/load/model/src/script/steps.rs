@@ -210,7 +210,7 @@ impl Reader<'_> {
             return Err(of("protocol", "the request is not one of this protocol"));
         }
         let scope = Scope { columns: self.columns, extracted: HashSet::new() };
-        templates(&action).try_for_each(|t| scope.check(t)).map_err(|message| of("request", message))?;
+        action.templates().try_for_each(|t| scope.check(t)).map_err(|message| of("request", message))?;
         self.add_headers(&mut action).map_err(|message| of("header", message))?;
         let name = default_name(&action, 1);
         let expect = Expect { status: ok_of(self.protocol), contains: None };
@@ -478,20 +478,14 @@ fn extract(field: &Field<'_>, protocol: Protocol, scope: &Scope<'_>) -> Result<B
     Ok(extract)
 }
 
-fn templates(action: &Action) -> Box<dyn Iterator<Item = &Template> + '_> {
-    match action {
-        Action::Http(http) => {
-            Box::new(std::iter::once(&http.path).chain(http.headers.iter().map(|(_, v)| v)).chain(&http.body))
-        }
-        Action::Grpc(grpc) => Box::new(std::iter::once(&grpc.message).chain(grpc.metadata.iter().map(|(_, v)| v))),
-        Action::Message(message) => Box::new(std::iter::once(&message.text)),
-    }
-}
-
-/// What a step is called that has no name.
+/// What a step is called that has no name. Without the query: a name is shown everywhere, and that may hold a secret.
 fn default_name(action: &Action, number: usize) -> String {
     match action {
-        Action::Http(http) => format!("{} {}", http.method, http.path).chars().take(100).collect(),
+        Action::Http(http) => {
+            let path = http.path.to_string();
+            let path = path.split('?').next().unwrap_or_default();
+            format!("{} {path}", http.method).chars().take(100).collect()
+        }
         Action::Grpc(grpc) => grpc.path.trim_start_matches('/').to_owned(),
         Action::Message(_) => format!("message {number}"),
     }

@@ -1,10 +1,10 @@
 //! What was asked for, so that it can be repeated.
 //!
-//! A page is passed on: of headers and bodies, which hold credentials, it has the names and sizes only.
+//! The secrets in it have been hidden before: of bodies and messages there are sizes and the names of variables.
 
 use std::time::Duration;
 
-use purlin_load_model::plan::{Action, Expect, Order, Pace, Plan, Scenario, Step, Template};
+use purlin_load_model::plan::{Action, Expect, Order, Pace, Plan, Scenario, Step};
 use purlin_load_model::summary::Summary;
 
 use crate::facts;
@@ -56,8 +56,7 @@ fn settings(summary: &Summary) -> Vec<(&'static str, String)> {
             Order::Sequential => "one after the other",
             Order::Random => "in random order",
         };
-        let rows_of = format::counted(data.rows.len() as u64, "row");
-        rows.push(("Data", format!("{rows_of} of {}, {order}", data.columns.join(", "))));
+        rows.push(("Data", format!("rows of {}, {order}", data.columns.join(", "))));
     }
     if plan.target.secure {
         rows.push(("Certificate", certificate(plan)));
@@ -99,7 +98,7 @@ fn line(action: &Action) -> String {
     match action {
         Action::Http(http) => format!("{} {}", http.method, shown(&http.path.to_string())),
         Action::Grpc(grpc) => grpc.path.clone(),
-        Action::Message(message) => format!("{} {}", message.path, shown(&message.text.to_string())),
+        Action::Message(message) => shown(&message.path),
     }
 }
 
@@ -114,11 +113,12 @@ fn details(step: &Step) -> Vec<String> {
         said.push(format!("headers {}", names.join(", ")));
     }
     match &step.action {
-        Action::Http(http) => {
-            said.extend(http.body.as_ref().map(|body| format!("a body of {} characters", length(body))))
+        Action::Http(http) => said.extend(http.body.as_ref().map(|body| format!("body {}", shown(&body.to_string())))),
+        Action::Grpc(grpc) => said.push(format!("message {}", shown(&grpc.message.to_string()))),
+        Action::Message(message) => {
+            said.push(format!("text {}", shown(&message.text.to_string())));
+            said.push(format::counted(message.answers.into(), "message") + " in answer");
         }
-        Action::Grpc(grpc) => said.push(format!("a message of {} characters", length(&grpc.message))),
-        Action::Message(message) => said.push(format::counted(message.answers.into(), "message") + " in answer"),
     }
     said.extend(expected(&step.expect));
     if !step.extract.is_empty() {
@@ -138,10 +138,6 @@ fn expected(expect: &Expect) -> Option<String> {
         (true, Some(text)) => Some(format!("expects a body with {}", shown(text))),
         (false, Some(text)) => Some(format!("expects {} and a body with {}", status.join(" or "), shown(text))),
     }
-}
-
-fn length(template: &Template) -> usize {
-    template.to_string().chars().count()
 }
 
 /// The beginning of what may be very long.

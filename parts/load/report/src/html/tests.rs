@@ -1,5 +1,6 @@
 //! What holds for every page: it is whole, small, escaped, and asks for nothing.
 
+use purlin_load_model::plan::{Action, GrpcAction, MessageAction, Step, Template};
 use purlin_load_model::series;
 
 use super::*;
@@ -81,8 +82,25 @@ fn many_steps_do_not_make_it_large() {
 
 #[test]
 fn credentials_stay_out() {
-    let page = render(&sample::good());
-    assert!(page.contains("headers authorization") && !page.contains("s3cret"));
+    let mut summary = sample::good();
+    let secret = || Template::parse("${uuid} s3cret").unwrap();
+    let step = summary.plan.scenarios[0].steps[0].clone();
+    let mut with = step.clone();
+    let Action::Http(http) = &mut with.action else { panic!() };
+    (http.path, http.body) = (Template::parse("/a?token=s3cret").unwrap(), Some(secret()));
+    let call = GrpcAction { path: "/a.B/C".into(), metadata: Vec::new(), message: secret() };
+    let message = MessageAction { path: "/echo?token=s3cret".into(), headers: Vec::new(), text: secret(), answers: 1 };
+    let actions = [Action::Grpc(call), Action::Message(message)];
+    let others = actions.into_iter().map(|action| Step { action, ..step.clone() });
+    summary.plan.scenarios[0].steps = others.chain([step.clone(), with]).collect();
+    let page = render(&summary);
+    assert!(page.contains("headers authorization") && !page.contains("s3cret"), "{page}");
+    for shown in ["body ${uuid}[7 bytes]", "message ${uuid}[7 bytes]", "text ${uuid}[7 bytes]", "/echo?token=…"] {
+        assert!(page.contains(shown), "{shown}");
+    }
+    // Hidden before or by the page: it is the same.
+    summary.hide_secrets();
+    assert_eq!(render(&summary), page);
 }
 
 #[test]
