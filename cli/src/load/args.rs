@@ -123,7 +123,7 @@ pub(crate) struct RequestArgs {
     #[arg(long, value_name = "FILE")]
     pub(crate) ca_file: Option<PathBuf>,
     /// Take any certificate
-    #[arg(long)]
+    #[arg(long, conflicts_with = "ca_file")]
     pub(crate) insecure: bool,
     /// The name that must stand in the certificate [default: the URL's host]
     #[arg(long, value_name = "NAME")]

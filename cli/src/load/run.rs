@@ -1,6 +1,7 @@
 //! Carries a load test out: agents, signals, the live view, the result and where it goes.
 
 use std::convert::Infallible;
+use std::path::PathBuf;
 
 use anyhow::Context as _;
 use purlin_load::Options;
@@ -24,8 +25,17 @@ use crate::signals::Signals;
 pub(crate) fn run(args: RunArgs, output: &mut Output) -> Result<(), Failure> {
     let task = plan::task(&args)?;
     // Found before the load rather than after it.
-    for path in args.result.save.iter().chain(&args.result.html) {
-        saved::can_write(path)?;
+    let RunArgs { result, request, file, .. } = &args;
+    let read = [("--file", file), ("--data", &request.data), ("--ca-file", &request.ca_file)];
+    let written = [("--save", &result.save), ("--html", &result.html)];
+    let named = |(option, path): (&'static str, &'_ Option<PathBuf>)| Some((option, path.clone()?));
+    let mut taken: Vec<(&str, PathBuf)> = read.into_iter().filter_map(named).collect();
+    for (option, path) in written.into_iter().filter_map(named) {
+        for (other, theirs) in &taken {
+            saved::differ((other, theirs), (option, &path))?;
+        }
+        saved::can_write(&path)?;
+        taken.push((option, path));
     }
     let options = options(&args.spread)?;
     let runtime = super::runtime()?;

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write as _};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use purlin_load_model::compare::{Comparison, Figure, Verdict, compare as compared};
@@ -16,6 +16,25 @@ use crate::load::args::{CompareArgs, ReportArgs, ResultFormat};
 use crate::load::live;
 use crate::load::plan::bytes;
 use crate::output::Output;
+
+/// The largest result that is read. Its series is bounded, so only thousands of steps make one large.
+const MAX_RESULT: u64 = 1 << 30;
+
+/// Refuses one file for two things, of which only the last would be left.
+pub(crate) fn differ(one: (&str, &Path), other: (&str, &Path)) -> Result<(), Failure> {
+    if resolved(one.1) == resolved(other.1) {
+        let (one, other, path) = (one.0, other.0, other.1.display());
+        return Err(Failure::usage(format!("{one} and {other} are the same file, {path}")).hint("name another one"));
+    }
+    Ok(())
+}
+
+/// Where a path leads, though the file may not be there yet.
+fn resolved(path: &Path) -> PathBuf {
+    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let named = || Some(fs::canonicalize(parent).ok()?.join(path.file_name()?));
+    fs::canonicalize(path).ok().or_else(named).unwrap_or_else(|| path.to_owned())
+}
 
 /// Refuses a file that could not be written when it is time to.
 pub(crate) fn can_write(path: &Path) -> Result<(), Failure> {
@@ -40,7 +59,7 @@ pub(crate) fn write_page(summary: &Summary, path: &Path) -> Result<(), Failure> 
     write(path, html::render(summary).as_bytes())
 }
 
-/// Writes a file, for those who have seen the result on standard output.
+/// Writes a file.
 fn write(path: &Path, content: &[u8]) -> Result<(), Failure> {
     let replaced = path.is_file() || !path.exists();
     // A pipe or a device is written to, never replaced.
@@ -61,13 +80,13 @@ fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
     written.inspect_err(|_| drop(fs::remove_file(&temporary)))
 }
 
-/// Reads a result that was kept.
+/// Reads a result that was kept. One that an older purlin has written may have a longer series, and more of its plan.
 fn read(path: &Path) -> Result<Summary, Failure> {
     #[derive(serde::Deserialize)]
     struct Form {
         format: u32,
     }
-    let json = bytes(path)?;
+    let json = bytes(path, MAX_RESULT)?;
     let what = || format!("{} is no result of `purlin load --save`", path.display());
     let form: Form = serde_json::from_slice(&json).with_context(what)?;
     if form.format > FORMAT {
@@ -75,11 +94,16 @@ fn read(path: &Path) -> Result<Summary, Failure> {
         let message = format!("{} has the format {found}; this purlin knows those up to {FORMAT}", path.display());
         return Err(Failure::from(anyhow::anyhow!(message)).hint("use the purlin that wrote it"));
     }
-    Ok(serde_json::from_slice(&json).with_context(what)?)
+    let mut summary: Summary = serde_json::from_slice(&json).with_context(what)?;
+    summary.hide_secrets();
+    Ok(summary.completed())
 }
 
 /// Shows a result again.
 pub(crate) fn report(args: &ReportArgs, output: &mut Output) -> Result<(), Failure> {
+    if let Some(page) = &args.html {
+        differ(("the result", &args.result), ("--html", page))?;
+    }
     let summary = read(&args.result)?;
     match &args.html {
         Some(path) => write_page(&summary, path),

@@ -72,12 +72,13 @@ async fn its_certificate_is_trusted_or_not() -> anyhow::Result<()> {
         let said = load(&[&SOON[..], &[&url, "-o", "json"], wrong].concat()).await?;
         anyhow::ensure!(said.code == Some(3) && said.err.contains("no request reached"), "{wrong:?}: {said:?}");
         let result = result_of(&said)?;
+        anyhow::ensure!(said.err.contains("TLS failed: "), "it does not say why: {said:?}");
         let tls = count(&result, "/tally/steps/0/errors/tls");
         anyhow::ensure!(tls > 0 && tls == count(&result, "/figures/sent"), "{wrong:?}: {result}");
     }
     let key = pki.file("key");
     let said = load(&[&SOON[..], &[&url, "--ca-file", &key]].concat()).await?;
-    anyhow::ensure!(said.code == Some(2) && said.err.contains("there is no certificate in it"), "{said:?}");
+    anyhow::ensure!(said.code == Some(2) && said.err.contains("--ca-file: there is no certificate in it"), "{said:?}");
     Ok(())
 }
 

@@ -282,6 +282,13 @@ pub struct Data {
     pub order: Order,
 }
 
+impl Data {
+    /// Whether it gives the variable `name` a value.
+    pub fn has(&self, name: &str) -> bool {
+        self.columns.iter().any(|column| column == name)
+    }
+}
+
 /// Which row an iteration takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]

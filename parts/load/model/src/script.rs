@@ -20,7 +20,7 @@ use crate::threshold::Threshold;
 use crate::words::{MAX_DURATION, Rate};
 
 pub use crate::field::ScriptError;
-pub use steps::header;
+pub use steps::{grpc_path, header, method};
 
 /// The most connections.
 pub const MAX_CONNECTIONS: u32 = 100_000;
@@ -193,10 +193,19 @@ impl Script {
     /// them from the target or from files.
     pub fn plan(&self, overrides: Options, inputs: Inputs) -> Result<Plan, ScriptError> {
         let fields = Field::root(&self.document).fields(&FIELDS)?;
+        let own_url = overrides.url.is_none();
         let options = overrides.over(self.options.clone());
         options.check()?;
         let url = options.url.clone().ok_or_else(|| of("target", "it is missing: a URL is needed"))?;
+        // A URL of the command line may take the place of one with TLS.
+        let tls = self.ca_file.is_some() || self.options.insecure == Some(true) || self.options.server_name.is_some();
+        if own_url && tls && !url.target.secure {
+            return Err(of("tls", "it has no effect: the target is without TLS; https, wss and grpcs have it"));
+        }
         let data = self.data(&options, inputs.data)?;
+        if data.is_none() && options.order.is_some() {
+            return Err(of("data.order", "it has no effect without data"));
+        }
         let columns = data.as_ref().map(|data| data.columns.as_slice()).unwrap_or_default();
         let read = steps::read(&fields, &options, &url, columns)?;
         let connections = options.connections.unwrap_or(50);
@@ -233,6 +242,9 @@ impl Script {
         if plan.warm_up >= plan.pace.duration() {
             return Err(of("warm_up", "it must be shorter than the load, or no figure counts"));
         }
+        if plan.trace_share > 0.0 && plan.protocol == Protocol::WebSocket {
+            return Err(of("trace_share", "a WebSocket message has no headers that could carry a traceparent"));
+        }
         if plan.tls.roots_pem.as_ref().is_some_and(|pem| !pem.contains("-----BEGIN CERTIFICATE-----")) {
             return Err(of("tls.ca_file", "there is no certificate in it: PEM is needed"));
         }
@@ -265,13 +277,15 @@ impl Script {
 impl Options {
     /// These, and where they say nothing, `others`.
     fn over(self, others: Options) -> Options {
+        let closes = self.shape == Some(Shape::Closed);
         Options {
             url: self.url.or(others.url),
             host: self.host.or(others.host),
             protocol: self.protocol.or(others.protocol),
             shape: self.shape.or(others.shape),
             duration: self.duration.or(others.duration),
-            spacing: self.spacing.or(others.spacing),
+            // That of a pace which is not taken goes with it.
+            spacing: self.spacing.or(others.spacing.filter(|_| !closes)),
             warm_up: self.warm_up.or(others.warm_up),
             connections: self.connections.or(others.connections),
             streams: self.streams.or(others.streams),
@@ -318,6 +332,9 @@ impl Options {
             return Err(of("duration", "it must be from 1ms to a week"));
         }
         let stages = match &self.shape {
+            Some(Shape::Closed) if self.spacing.is_some() => {
+                return Err(of("spacing", "a closed pace has no arrivals to spread"));
+            }
             Some(Shape::Closed) => return Ok(Pace::Closed { duration }),
             Some(Shape::Stages(_)) if self.duration.is_some() => {
                 return Err(of("duration", "stages say themselves how long they last"));

@@ -107,6 +107,9 @@ pub(super) fn read(fields: &Fields<'_>, options: &Options, url: &Url, columns: &
         (None, None) => None,
     };
     let protocol = protocol(options.protocol, url.protocol, said)?;
+    if matches!(options.action, Some(Action::Grpc(_))) && url.path != "/" {
+        return Err(of("target", "its path means nothing to gRPC, whose path is the method: leave it out"));
+    }
     if scenarios.is_some() && protocol != Protocol::WebSocket && url.path != "/" {
         return Err(of("target", "its path means nothing beside scenarios, whose steps have their own: leave it out"));
     }
@@ -343,7 +346,8 @@ fn http(field: &Field<'_>, scope: &Scope<'_>) -> Result<HttpAction, ScriptError>
     Ok(HttpAction { method, path, headers, body })
 }
 
-fn method(text: &str) -> Result<String, &'static str> {
+/// A method of HTTP, as it is sent.
+pub fn method(text: &str) -> Result<String, &'static str> {
     let method = Method::from_bytes(text.as_bytes()).map_err(|_| "it is no method")?;
     match method.as_str() {
         "CONNECT" => Err("CONNECT makes a tunnel, which purlin does not load"),
@@ -367,8 +371,8 @@ fn grpc(field: &Field<'_>, scope: &Scope<'_>) -> Result<GrpcAction, ScriptError>
     Ok(GrpcAction { path, metadata, message })
 }
 
-/// `package.Service/Method`, with or without the slash before it.
-fn grpc_path(text: &str) -> Result<String, &'static str> {
+/// The path of a gRPC method: of `package.Service/Method`, with or without the slash before it.
+pub fn grpc_path(text: &str) -> Result<String, &'static str> {
     let name = |text: &str, more: &str| {
         let fits = |c: char| c.is_ascii_alphanumeric() || c == '_' || more.contains(c);
         !text.is_empty() && text.len() <= 200 && text.chars().all(fits)

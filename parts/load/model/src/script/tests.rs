@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use super::*;
-use crate::plan::{Expect, Extract, Scenario};
+use crate::plan::{Expect, Extract, GrpcAction, Scenario};
 use crate::{target, words};
 
 fn inputs() -> Inputs {
@@ -53,7 +53,7 @@ fn a_url_is_enough() {
 #[test]
 fn everything_can_be_said() {
     let text = "
-target: http://127.0.0.1:8080
+target: https://127.0.0.1:8080
 host: shop.example
 protocol: http2
 stages:
@@ -299,6 +299,47 @@ fn the_command_line_is_checked_too() {
     };
     check(Options { action: Some(Action::Message(message)), ..none() }, "request: nothing gives the variable id");
     assert!(header("a", "b\nc").unwrap_err().contains("only visible ASCII"));
+}
+
+#[test]
+fn what_has_no_effect_is_refused() {
+    let check = |file: &str, overrides: Options, expected: Option<&str>| {
+        let failed = plan_with(file, overrides).err();
+        assert_eq!(failed.as_deref(), expected, "{file}");
+    };
+    let none = Options::default;
+    let spacing = || Options { spacing: Some(Spacing::Poisson), ..none() };
+    let closed = "target: http://a\nclosed: true";
+    check(closed, spacing(), Some("spacing: a closed pace has no arrivals to spread"));
+    check(closed, Options { shape: Some(Shape::Rate(words::rate("5").unwrap())), ..spacing() }, None);
+    let poisson = "target: http://a\nspacing: poisson";
+    check(poisson, Options { shape: Some(Shape::Closed), ..none() }, None);
+    let order = Options { order: Some(Order::Random), ..none() };
+    check("target: http://a", order, Some("data.order: it has no effect without data"));
+    let tls = "tls: it has no effect: the target is without TLS; https, wss and grpcs have it";
+    check("target: http://a\ntls: {insecure: true}", none(), Some(tls));
+    check("target: ws://a\ntls: {server_name: b}", none(), Some(tls));
+    check("target: http://a\ntls: {insecure: false}", none(), None);
+    let plain = Options { url: Some(target::url("http://b").unwrap()), ..none() };
+    check("target: https://a\ntls: {insecure: true}", plain, None);
+    let traced = "trace_share: a WebSocket message has no headers that could carry a traceparent";
+    let steps = "trace_share: 1\nscenarios: [steps: [websocket: {text: a}]]";
+    check(&format!("target: ws://a\n{steps}"), none(), Some(traced));
+    let action = GrpcAction { path: "/a.B/C".into(), metadata: Vec::new(), message: Template::constant("{}") };
+    let call = Options { action: Some(Action::Grpc(action)), ..none() };
+    check(
+        "target: grpc://a/b",
+        call,
+        Some("target: its path means nothing to gRPC, whose path is the method: leave it out"),
+    );
+}
+
+#[test]
+fn the_query_is_no_part_of_a_name() {
+    let steps = "  - http: {path: '/a?token=s3cret'}\n  - http: {path: '/b/${uuid}?c=${uuid}'}\n";
+    let plan = plan(&with_steps(steps)).unwrap();
+    let names: Vec<&str> = plan.scenarios[0].steps.iter().map(|step| step.name.as_str()).collect();
+    assert_eq!(names, ["GET /a", "GET /b/${uuid}"]);
 }
 
 #[test]
