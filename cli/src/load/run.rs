@@ -1,5 +1,6 @@
 //! Carries a load test out: agents, signals, the live view, the result and where it goes.
 
+use std::cell::Cell;
 use std::convert::Infallible;
 use std::path::PathBuf;
 
@@ -41,9 +42,16 @@ pub(crate) fn run(args: RunArgs, output: &mut Output) -> Result<(), Failure> {
     let runtime = super::runtime()?;
     let ran = runtime.block_on(carry_out(task, &args, options, output));
     runtime.shutdown_background();
-    let mut summary = ran?;
-    summary.hide_secrets();
-    tell(&summary, &args, output)
+    let mut ran = ran?;
+    ran.summary.hide_secrets();
+    tell(&ran, &args, output)
+}
+
+/// What came of it.
+struct Ran {
+    summary: Summary,
+    /// The exit code of the signal that ended it before its time.
+    interrupted: Option<u8>,
 }
 
 fn options(spread: &SpreadArgs) -> Result<Options, Failure> {
@@ -57,13 +65,14 @@ fn options(spread: &SpreadArgs) -> Result<Options, Failure> {
     Ok(Options { agents, allowed: spread.i_may_load_this_target.clone(), ..Options::default() })
 }
 
-async fn carry_out(task: Task, args: &RunArgs, options: Options, output: &mut Output) -> Result<Summary, Failure> {
+async fn carry_out(task: Task, args: &RunArgs, options: Options, output: &mut Output) -> Result<Ran, Failure> {
     let mut signals = Signals::listen().context("cannot listen for signals")?;
     let Task { plan, thresholds } = task;
     let mut view = View::new(&plan, args.result.quiet);
     let (stop, abort) = (options.stop.clone(), options.abort.clone());
+    let signalled = Cell::new(None);
     let stopping = async {
-        signals.next().await;
+        signalled.set(Some(signals.next().await));
         stop.cancel();
         signals.next().await;
         abort.cancel();
@@ -83,21 +92,51 @@ async fn carry_out(task: Task, args: &RunArgs, options: Options, output: &mut Ou
     view.clear(output);
     let mut summary = ran?;
     summary.verdicts = threshold::judge(&thresholds, &summary);
-    Ok(summary)
+    // A signal that came when all was sent has interrupted nothing.
+    let interrupted = signalled.get().filter(|_| summary.interrupted);
+    Ok(Ran { summary, interrupted })
 }
 
-/// Says what came of it, and fails when a threshold does, or when nothing was reached.
-fn tell(summary: &Summary, args: &RunArgs, output: &mut Output) -> Result<(), Failure> {
-    // The result is told first: a disk that is full must not lose it.
-    let told = match args.result.output {
+/// Keeps and says what came of it, and fails when a threshold does, when nothing was reached, or when it was interrupted.
+fn tell(ran: &Ran, args: &RunArgs, output: &mut Output) -> Result<(), Failure> {
+    let (summary, result) = (&ran.summary, &args.result);
+    // Files first: whoever reads standard output may be gone, with the terminal or before the end of a pipe.
+    let kept = result.save.as_deref().map_or(Ok(()), |path| saved::save(summary, path));
+    let page = result.html.as_deref().map_or(Ok(()), |path| saved::write_page(summary, path));
+    let shown = show(summary, result.output, output);
+    let hint = match (&shown, &result.save, &kept) {
+        (Ok(()), ..) => Some("the result stands on standard output".to_owned()),
+        (Err(_), Some(path), Ok(())) => Some(format!("the result is in {}", path.display())),
+        _ => None,
+    };
+    let mut failures: Vec<Failure> = [kept, page, shown].into_iter().filter_map(Result::err).collect();
+    for failure in &mut failures {
+        failure.hint.clone_from(&hint);
+    }
+    failures.extend(judge(summary).and(uninterrupted(ran.interrupted)).err());
+    // The last one is told by whoever called; what the result says comes before what became of it.
+    let Some(last) = failures.pop() else { return Ok(()) };
+    for failure in failures {
+        // Standard error may be gone too.
+        let _ = output.note(&failure.to_string());
+    }
+    Err(last)
+}
+
+fn show(summary: &Summary, format: ResultFormat, output: &mut Output) -> Result<(), Failure> {
+    let told = match format {
         ResultFormat::Json => serde_json::to_string(summary).context("cannot write the result as JSON")?,
         ResultFormat::Text => text::render(summary, live::style()).trim_end().to_owned(),
     };
-    output.data(&told).context("cannot write to standard output")?;
-    let kept = args.result.save.as_deref().map_or(Ok(()), |path| saved::save(summary, path));
-    let page = args.result.html.as_deref().map_or(Ok(()), |path| saved::write_page(summary, path));
-    kept.and(page).map_err(|failure| failure.hint("the result stands on standard output"))?;
-    judge(summary)
+    Ok(output.data(&told).context("cannot write the result to standard output")?)
+}
+
+fn uninterrupted(signalled: Option<u8>) -> Result<(), Failure> {
+    match signalled {
+        None => Ok(()),
+        Some(code) => Err(Failure::new(code, anyhow::anyhow!("the load was interrupted"))
+            .hint("the result is of what was sent until then")),
+    }
 }
 
 fn judge(summary: &Summary) -> Result<(), Failure> {
@@ -120,7 +159,14 @@ fn judge(summary: &Summary) -> Result<(), Failure> {
     if total.sent > 0 && total.errors.keys().all(unreached) && total.failed() == total.sent {
         let target = &summary.plan.target;
         let what = anyhow::anyhow!("no request reached {}:{}", target.host, target.port);
-        return Err(Failure::new(exit::UNREACHABLE, what).hint("is it running, and is it the right address?"));
+        let hint = match (&summary.tally.tls_failure, total.errors.contains_key(&ErrorKind::Tls)) {
+            (Some(why), true) => format!("TLS failed: {}", why.escape_debug()),
+            _ => "is it running, and is it the right address?".to_owned(),
+        };
+        return Err(Failure::new(exit::UNREACHABLE, what).hint(hint));
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;

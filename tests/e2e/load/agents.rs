@@ -52,7 +52,7 @@ async fn a_process_that_is_killed_is_missed() -> anyhow::Result<()> {
     let missing = result["missing"].to_string();
     let told =
         missing.contains("ended early (signal 9)") && missing.contains("of 3") && missing.contains("interrupted");
-    anyhow::ensure!(said.code == Some(0) && told, "{said:?}");
+    anyhow::ensure!(said.code == Some(130) && told, "{said:?}");
     anyhow::ensure!(count(&result, "/generator/processes") == 2, "{result}");
     let sent = count(&result, "/figures/sent");
     anyhow::ensure!(sent >= 50 && sent <= target.requests(), "{} arrived: {result}", target.requests());

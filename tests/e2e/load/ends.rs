@@ -6,7 +6,7 @@ use anyhow::Context as _;
 use serde_json::Value;
 use tokio::process::{Child, Command};
 
-use super::{SOON, command, count, load, result_of};
+use super::{SOON, adds_up, command, count, load, result_of};
 use crate::load::target::Target;
 use crate::platform::{PURLIN, said};
 
@@ -32,15 +32,16 @@ fn missing(result: &Value) -> String {
 
 #[tokio::test]
 async fn one_signal_ends_it_with_what_was_sent() -> anyhow::Result<()> {
-    for signal in ["INT", "TERM"] {
+    for (signal, code) in [("INT", 130), ("TERM", 143), ("HUP", 129)] {
         let target = Target::start().await?;
         let child = long(&target, &[]).await?;
         kill(signal, child.id().context("it has ended")?).await?;
         let said = said(child).await?;
         let result = result_of(&said)?;
         let (sent, failed) = (count(&result, "/figures/sent"), count(&result, "/figures/failed"));
-        anyhow::ensure!(said.code == Some(0) && failed == 0 && sent == target.requests(), "{signal}: {said:?}");
+        anyhow::ensure!(said.code == Some(code) && failed == 0 && sent == target.requests(), "{signal}: {said:?}");
         anyhow::ensure!(missing(&result).contains("interrupted") && sent < 12_000, "{signal}: {result}");
+        anyhow::ensure!(result["interrupted"] == true && said.err.contains("was interrupted"), "{signal}: {said:?}");
         let lasted = result["lasted"].as_f64().context("no duration")?;
         anyhow::ensure!(lasted < 60.0, "{signal}: {result}");
     }
@@ -60,7 +61,7 @@ async fn a_second_signal_gives_up_what_is_in_flight() -> anyhow::Result<()> {
         kill("TERM", id).await?;
         let said = said(child).await?;
         let result = result_of(&said)?;
-        anyhow::ensure!(said.code == Some(0) && count(&result, "/figures/succeeded") == 15, "{said:?}");
+        anyhow::ensure!(said.code == Some(130) && count(&result, "/figures/succeeded") == 15, "{said:?}");
         anyhow::ensure!(count(&result, "/tally/steps/0/errors/unfinished") == 6, "{result}");
         anyhow::ensure!(missing(&result).contains("interrupted"), "{result}");
     }
@@ -103,6 +104,38 @@ async fn a_full_disk_loses_neither_the_result_nor_what_was_there() -> anyhow::Re
 }
 
 #[tokio::test]
+async fn standard_output_that_is_gone_loses_no_result() -> anyhow::Result<()> {
+    let target = Target::start().await?;
+    let directory = purlin_testkit::temp_dir()?;
+    let url = target.url();
+    for (name, redirected) in [("full", "\"$@\" > /dev/full"), ("pipe", "set -o pipefail; \"$@\" | true")] {
+        let path = |end: &str| directory.path().join(format!("{name}.{end}")).display().to_string();
+        let (save, html) = (path("json"), path("html"));
+        let arguments = ["-c", redirected, "bash", PURLIN, "load", &url, "--save", &save, "--html", &html];
+        let said = said(command("bash", &[&arguments[..], &SOON[..]].concat()).spawn()?).await?;
+        let told = said.err.contains("cannot write the result to standard output");
+        anyhow::ensure!(said.code == Some(1) && told, "{name}: {said:?}");
+        adds_up(&serde_json::from_slice(&std::fs::read(&save)?)?)?;
+        anyhow::ensure!(std::fs::read_to_string(&html)?.ends_with("</html>\n"), "{name}: the page is not whole");
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_load_that_ignores_the_terminals_end_goes_on() -> anyhow::Result<()> {
+    let target = Target::start().await?;
+    let url = target.url();
+    let ignoring = "trap '' HUP; exec \"$@\"";
+    let pace = ["-r", "200/s", "-d", "1s", "-c", "6", "-q", "-o", "json"];
+    let child = command("sh", &[&["-c", ignoring, "sh", PURLIN, "load", &url], &pace[..]].concat()).spawn()?;
+    target.has_more_than(20).await?;
+    kill("HUP", child.id().context("it has ended")?).await?;
+    let said = said(child).await?;
+    anyhow::ensure!(said.code == Some(0) && count(&result_of(&said)?, "/tally/offered") == 200, "{said:?}");
+    Ok(())
+}
+
+#[tokio::test]
 async fn running_out_of_descriptors_is_told() -> anyhow::Result<()> {
     let target = Target::start().await?;
     let limited = "ulimit -n 64; exec \"$@\"";
@@ -127,7 +160,7 @@ async fn it_can_be_ended_while_it_connects() -> anyhow::Result<()> {
     kill("INT", child.id().context("it has ended")?).await?;
     let said = said(child).await?;
     let result = result_of(&said)?;
-    anyhow::ensure!(said.code == Some(0) && count(&result, "/tally/offered") == 0, "{said:?}");
+    anyhow::ensure!(said.code == Some(130) && count(&result, "/tally/offered") == 0, "{said:?}");
     anyhow::ensure!(missing(&result).contains("interrupted"), "{result}");
     Ok(())
 }
