@@ -9,7 +9,9 @@ use crate::failure::Failure;
 pub(crate) fn of(error: Error) -> Failure {
     match &error {
         Error::Resolve { .. } => Failure::new(exit::UNREACHABLE, error),
-        Error::Foreign { .. } | Error::ServerName(_) | Error::Request { .. } => Failure::new(exit::USAGE, error),
+        Error::Foreign { .. } | Error::ServerName(_) | Error::Request { .. } | Error::Deal { .. } => {
+            Failure::new(exit::USAGE, error)
+        }
         _ => Failure::new(exit::FAILED, error),
     }
 }

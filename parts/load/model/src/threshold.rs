@@ -232,7 +232,7 @@ impl Figure {
             Figure::Errors(None, counted) => {
                 let total = summary.total();
                 let (failed, not_sent) = (total.failed(), tally.not_sent);
-                let (errors, all) = (failed.saturating_add(not_sent), total.sent.saturating_add(not_sent));
+                let (errors, all) = (failed.saturating_add(not_sent), total.asked().saturating_add(not_sent));
                 match (failed, not_sent) {
                     (_, 0) => counted.measure(errors, all, "requests failed"),
                     (0, _) => counted.measure(errors, all, "requests were never sent"),
@@ -245,7 +245,7 @@ impl Figure {
             Figure::Errors(Some(name), counted) => {
                 let step = step_at(&summary.plan, name).and_then(|at| tally.steps.get(at));
                 let step = step.ok_or_else(|| format!("there is no step {name}"))?;
-                counted.measure(step.failed(), step.sent, "requests failed")
+                counted.measure(step.failed(), step.asked(), "requests failed")
             }
             Figure::Late(counted) => counted.measure(tally.late(), tally.offered, "iterations began late"),
             Figure::NotSent(counted) => counted.measure(tally.not_sent, tally.offered, "iterations never began"),

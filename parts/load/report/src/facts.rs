@@ -97,10 +97,10 @@ fn failures(summary: &Summary, total: &StepTally) -> Option<String> {
         (_, 0) if failed == unfinished => {
             Some(format!("{} in flight at the end had no answer yet", format::counted(unfinished, "request")))
         }
-        (_, 0) => Some(format!("{} of the requests failed", format::percent_of(failed, total.sent))),
+        (_, 0) => Some(format!("{} of the requests failed", format::percent_of(failed, total.asked()))),
         (0, _) => Some(format!("{} of the requests were never sent", format::percent(summary.error_share()))),
         _ => {
-            let asked = total.sent.saturating_add(not_sent);
+            let asked = total.asked().saturating_add(not_sent);
             let (failed, not_sent) = (format::percent_of(failed, asked), format::percent_of(not_sent, asked));
             Some(format!("{failed} of the requests failed and {not_sent} were never sent"))
         }
@@ -220,7 +220,7 @@ pub(crate) fn step_counts(tally: &StepTally) -> String {
         "{}, {} failed ({})",
         format::counted(tally.sent, "request"),
         format::count(failed),
-        format::percent_of(failed, tally.sent)
+        format::percent_of(failed, tally.asked())
     )
 }
 

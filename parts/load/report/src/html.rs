@@ -166,8 +166,8 @@ fn figures(page: &mut Html, summary: &Summary) {
         let (latency, service) = quantile(share);
         figure(page, name, &latency, &service);
     }
-    let failed = format!("{} of {}", format::count(total.failed()), format::count(total.sent));
-    figure(page, "Failed", &format::percent_of(total.failed(), total.sent), &failed);
+    let failed = format!("{} of {}", format::count(total.failed()), format::count(total.asked()));
+    figure(page, "Failed", &format::percent_of(total.failed(), total.asked()), &failed);
     if matches!(summary.plan.pace, Pace::Open { .. }) {
         let rest = format!("{} late, {} not sent", format::count(tally.late()), format::count(tally.not_sent));
         figure(page, "Begun on time", &format::percent_of(tally.on_time, tally.offered), &rest);

@@ -149,7 +149,7 @@ fn accounting(page: &mut Page, summary: &Summary) {
     );
     let failed = total.failed();
     let paint = if failed > 0 { Paint::Bad } else { Paint::Plain };
-    let share = format::percent_of(failed, total.sent);
+    let share = format::percent_of(failed, total.asked());
     page.labelled("Failed", paint, &format!("{} ({share} of what was sent)", format::counted(failed, "request")));
     page.gap();
 }

@@ -110,7 +110,7 @@ fn accounting(page: &mut Html, summary: &Summary, total: &StepTally) {
     } else {
         row(page, "Iterations begun", &iterations(tally.offered));
     }
-    let requests = |count| [format::count(count), format::percent_of(count, total.sent)];
+    let requests = |count| [format::count(count), format::percent_of(count, total.asked())];
     row(page, "Requests sent", &requests(total.sent));
     part(page, "succeeded", &requests(total.succeeded));
     part(page, "failed", &requests(total.failed()));
@@ -188,7 +188,7 @@ fn errors(page: &mut Html, summary: &Summary, total: &StepTally) {
     open(page, "Errors", &["=Error", "Requests", "Share"]);
     for (kind, count) in facts::errors(total) {
         let (name, hint) = facts::error(kind, summary);
-        row(page, name, &[format::count(count), format::percent_of(count, total.sent)]);
+        row(page, name, &[format::count(count), format::percent_of(count, total.asked())]);
         page.raw("<tr class=\"hint\"><td colspan=\"3\" class=\"words\"><small>").text(hint).raw("</small></td></tr>\n");
     }
     close(page);
