@@ -93,8 +93,8 @@ impl Vet {
     }
 
     /// The report as it may count; or what is wrong with it.
-    pub(crate) fn check(&mut self, report: Report) -> Result<Report, String> {
-        match &report {
+    pub(crate) fn check(&mut self, mut report: Report) -> Result<Report, String> {
+        match &mut report {
             Report::Ready { worker } => {
                 let thread = self.thread(*worker)?;
                 ensure(!std::mem::replace(&mut thread.ready, true), || format!("worker {worker} is ready twice"))?;
@@ -103,6 +103,7 @@ impl Vet {
                 self.check_second(*worker, *second)?;
                 counts([*due, *in_flight, *open])?;
                 check_tally(tally, self.steps)?;
+                tally.tls_failure = tally.tls_failure.as_deref().map(shown);
             }
             Report::Ended { worker, cpu } => {
                 self.end(*worker)?;

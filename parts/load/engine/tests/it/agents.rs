@@ -5,12 +5,16 @@ use std::time::Duration;
 use futures::future::join_all;
 use purlin_load::{Options, run};
 use purlin_load_model::plan::Plan;
+use purlin_load_model::summary::FORMAT;
 use purlin_load_model::tally::Tally;
 use serde_json::{Value, json};
 
 use super::{open, plan};
 
-const HELLO: &str = r#"{"hello":{"purlin":"0","format":1}}"#;
+/// Says that it reports in our form.
+fn hello() -> String {
+    json!({ "hello": { "purlin": "0", "format": FORMAT } }).to_string()
+}
 
 /// Runs a load whose agents are these shell scripts; what its figures lack, or why it has none.
 async fn missing(scripts: &[String]) -> String {
@@ -27,8 +31,8 @@ async fn missing(scripts: &[String]) -> String {
 fn says(words: &[Value]) -> String {
     let words: Vec<String> = words.iter().map(|word| format!("'{}'", json!({ "report": word }))).collect();
     let ready = json!({ "report": { "ready": { "worker": 0 } } });
-    let words = words.join(" ");
-    format!("printf '%s\\n' '{HELLO}' '{ready}'; read assemble; read start; printf '%s\\n' {words}; exec sleep 600")
+    let (hello, words) = (hello(), words.join(" "));
+    format!("printf '%s\\n' '{hello}' '{ready}'; read assemble; read start; printf '%s\\n' {words}; exec sleep 600")
 }
 
 fn interval(second: u64, steps: usize, change: impl FnOnce(&mut Tally)) -> Value {
@@ -65,7 +69,7 @@ async fn wrong_reports_do_no_harm() {
 #[tokio::test]
 async fn reports_before_the_start_are_wrong() {
     let word = json!({ "report": interval(0, 1, |_| {}) });
-    let told = missing(&[format!("printf '%s\\n' '{HELLO}' '{word}'; exec sleep 600")]).await;
+    let told = missing(&[format!("printf '%s\\n' '{}' '{word}'; exec sleep 600", hello())]).await;
     assert!(told.contains("its report is wrong: it reports before the load has begun"), "{told}");
 }
 
