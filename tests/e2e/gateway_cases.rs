@@ -30,9 +30,8 @@ async fn every_case_is_judged_as_it_says() -> anyhow::Result<()> {
 
 async fn judge(client: &Client, case: &Case) -> anyhow::Result<Verdict> {
     let kind = case.object["kind"].as_str().context("no kind")?;
-    let plural = format!("{}{}", kind.to_lowercase(), if kind.ends_with('s') { "es" } else { "s" });
     let kind = GroupVersionKind::gvk(purlin_gateway_api::GROUP, "v1", kind);
-    let resource = ApiResource::from_gvk_with_plural(&kind, &plural);
+    let resource = ApiResource::from_gvk_with_plural(&kind, &case.plural);
     let namespace = case.object["metadata"]["namespace"].as_str();
     let api: Api<DynamicObject> = match namespace {
         Some(namespace) => Api::namespaced_with(client.clone(), namespace, &resource),

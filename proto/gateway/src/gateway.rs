@@ -5,16 +5,18 @@ use std::collections::BTreeMap;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, LabelSelector, Time};
 use k8s_openapi::jiff::Timestamp;
 use kube::CustomResource;
+use purlin_crd::bounds::{
+    AnnotationValue, ConditionSchema, GroupName, Hostname, KindName, LabelSelectorSchema, LabelValue, ObjectName,
+    PortNumber, SectionName,
+};
+use purlin_crd::open_enum;
+use purlin_crd::schema::{Rules, atomic, map_by, rules};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::bounds::{AddressType, ProtocolName};
 use crate::gateway_tls::{GatewayTlsConfig, ListenerTlsConfig};
-use crate::open_enum::open_enum;
 use crate::refs::{LocalObjectReference, gateway_group};
-use crate::schema::{
-    AddressType, AnnotationValue, ConditionSchema, GroupName, Hostname, KindName, LabelSelectorSchema, LabelValue,
-    ObjectName, PortNumber, ProtocolName, SectionName, atomic, map_by, rules,
-};
 
 /// A condition as it stands before the controller has said anything.
 pub(crate) fn pending(kind: &str) -> Condition {
@@ -28,7 +30,7 @@ pub(crate) fn pending(kind: &str) -> Condition {
     }
 }
 
-const LISTENER_RULES: &[(&str, &str)] = &[
+const LISTENER_RULES: Rules = &[
     (
         "self.all(l, l.protocol in ['HTTP', 'TCP', 'UDP'] ? !has(l.tls) : true)",
         "tls must not be specified for protocols ['HTTP', 'TCP', 'UDP']",
@@ -53,7 +55,7 @@ const LISTENER_RULES: &[(&str, &str)] = &[
     ),
 ];
 
-const ADDRESSES_RULES: &[(&str, &str)] = &[
+const ADDRESSES_RULES: Rules = &[
     (
         "self.all(a1, a1.type == 'IPAddress' && has(a1.value) ? \
          self.exists_one(a2, a2.type == a1.type && has(a2.value) && a2.value == a1.value) : true )",
@@ -221,7 +223,7 @@ fn no_namespace() -> FromListenerNamespaces {
     FromListenerNamespaces::None
 }
 
-const ANNOTATION_RULES: &[(&str, &str)] = &[
+const ANNOTATION_RULES: Rules = &[
     (
         r#"self.all(key, key.matches(r"""^([a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*/)?([A-Za-z0-9][-A-Za-z0-9_.]{0,61})?[A-Za-z0-9]$"""))"#,
         "Annotation keys must be in the form of an optional DNS subdomain prefix followed by a required name segment \
@@ -233,7 +235,7 @@ const ANNOTATION_RULES: &[(&str, &str)] = &[
     ),
 ];
 
-const LABEL_RULES: &[(&str, &str)] = &[
+const LABEL_RULES: Rules = &[
     (
         ANNOTATION_RULES[0].0,
         "Label keys must be in the form of an optional DNS subdomain prefix followed by a required name segment of up \
@@ -288,12 +290,12 @@ fn address_one_of() -> serde_json::Value {
     ])
 }
 
-const ADDRESS_RULES: &[(&str, &str)] = &[(
+const ADDRESS_RULES: Rules = &[(
     r#"self.type == 'Hostname' ? (!has(self.value) || self.value.matches(r"""^(\*\.)?[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$""")): true"#,
     r"Hostname value must be empty or contain only valid characters (matching ^(\*\.)?[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$)",
 )];
 
-const STATUS_ADDRESS_RULES: &[(&str, &str)] = &[(
+const STATUS_ADDRESS_RULES: Rules = &[(
     r#"self.type == 'Hostname' ? self.value.matches(r"""^(\*\.)?[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$"""): true"#,
     r"Hostname value must only contain valid characters (matching ^(\*\.)?[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$)",
 )];

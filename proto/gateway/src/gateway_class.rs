@@ -2,14 +2,16 @@
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::CustomResource;
+use purlin_crd::bounds::ConditionSchema;
+use purlin_crd::schema::{Rules, map_by, rules};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::bounds::ControllerName;
 use crate::gateway::pending;
 use crate::refs::ObjectReference;
-use crate::schema::{ConditionSchema, ControllerName, map_by, rules};
 
-const IMMUTABLE: &[(&str, &str)] = &[("self == oldSelf", "Value is immutable")];
+const IMMUTABLE: Rules = &[("self == oldSelf", "Value is immutable")];
 
 /// Who serves the class, and with which parameters.
 #[derive(CustomResource, Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]

@@ -2,14 +2,15 @@
 
 use std::collections::BTreeMap;
 
+use purlin_crd::bounds::{AnnotationValue, PortNumber};
+use purlin_crd::open_enum;
+use purlin_crd::schema::{Rules, atomic, map_by, rules};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::open_enum::open_enum;
 use crate::refs::{ObjectReference, SecretObjectReference};
-use crate::schema::{AnnotationValue, PortNumber, atomic, map_by, rules};
 
-const LISTENER_TLS_RULES: &[(&str, &str)] = &[(
+const LISTENER_TLS_RULES: Rules = &[(
     "self.mode == 'Terminate' ? size(self.certificateRefs) > 0 || size(self.options) > 0 : true",
     "certificateRefs or options must be specified when mode is Terminate",
 )];
@@ -66,7 +67,7 @@ pub struct GatewayBackendTls {
     pub client_certificate_ref: Option<SecretObjectReference>,
 }
 
-const PORT_RULES: &[(&str, &str)] = &[(
+const PORT_RULES: Rules = &[(
     "self.all(t1, self.exists_one(t2, t1.port == t2.port))",
     "Port for TLS configuration must be unique within the Gateway",
 )];

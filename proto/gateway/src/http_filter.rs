@@ -3,18 +3,17 @@
 //! A filter names its type and carries the settings of that type in the field of the same name; the CEL rules hold the
 //! two together.
 
+use purlin_crd::bounds::{HeaderName, HeaderValue, Percent, PortNumber, Positive, PreciseHostname, Whole};
+use purlin_crd::open_enum;
+use purlin_crd::schema::{Rules, map_by, rules, set};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::open_enum::open_enum;
+use crate::bounds::{CorsOrigin, PathValue, RedirectStatus};
 use crate::refs::{BackendObjectReference, LocalObjectReference};
-use crate::schema::{
-    CorsOrigin, HeaderName, HeaderValue, PathValue, Percent, PortNumber, Positive, PreciseHostname, RedirectStatus,
-    Whole, map_by, rules, set,
-};
 
 /// What holds for the filters of a rule or a backend together.
-pub(crate) const FILTER_LIST_RULES: &[(&str, &str)] = &[
+pub(crate) const FILTER_LIST_RULES: Rules = &[
     (
         "!(self.exists(f, f.type == 'RequestRedirect') && self.exists(f, f.type == 'URLRewrite'))",
         "May specify either httpRouteFilterRequestRedirect or httpRouteFilterRequestRewrite, but not both",
@@ -32,7 +31,7 @@ pub(crate) const FILTER_LIST_RULES: &[(&str, &str)] = &[
     ("self.filter(f, f.type == 'URLRewrite').size() <= 1", "URLRewrite filter cannot be repeated"),
 ];
 
-const FILTER_RULES: &[(&str, &str)] = &[
+const FILTER_RULES: Rules = &[
     ("!(has(self.cors) && self.type != 'CORS')", "filter.cors must be nil if the filter.type is not CORS"),
     ("!(!has(self.cors) && self.type == 'CORS')", "filter.cors must be specified for CORS filter.type"),
     (
@@ -158,7 +157,7 @@ pub struct HttpHeader {
     pub value: String,
 }
 
-const MIRROR_RULES: &[(&str, &str)] = &[(
+const MIRROR_RULES: Rules = &[(
     "!(has(self.percent) && has(self.fraction))",
     "Only one of percent or fraction may be specified in HTTPRequestMirrorFilter",
 )];
@@ -179,7 +178,7 @@ pub struct HttpRequestMirrorFilter {
     pub percent: Option<i32>,
 }
 
-const FRACTION_RULES: &[(&str, &str)] =
+const FRACTION_RULES: Rules =
     &[("self.numerator <= self.denominator", "numerator must be less than or equal to denominator")];
 
 fn hundred() -> i64 {
@@ -235,7 +234,7 @@ open_enum! {
     }
 }
 
-const PATH_MODIFIER_RULES: &[(&str, &str)] = &[
+const PATH_MODIFIER_RULES: Rules = &[
     (
         "self.type == 'ReplaceFullPath' ? has(self.replaceFullPath) : true",
         "replaceFullPath must be specified when type is set to 'ReplaceFullPath'",
@@ -293,12 +292,12 @@ pub struct HttpUrlRewriteFilter {
     pub path: Option<HttpPathModifier>,
 }
 
-const ORIGIN_RULES: &[(&str, &str)] =
+const ORIGIN_RULES: Rules =
     &[("!('*' in self && self.size() > 1)", "AllowOrigins cannot contain '*' alongside other origins")];
-const METHOD_RULES: &[(&str, &str)] =
+const METHOD_RULES: Rules =
     &[("!('*' in self && self.size() > 1)", "AllowMethods cannot contain '*' alongside other methods")];
 // The message says "methods", as the specification's does.
-const HEADER_RULES: &[(&str, &str)] =
+const HEADER_RULES: Rules =
     &[("!('*' in self && self.size() > 1)", "AllowHeaders cannot contain '*' alongside other methods")];
 
 fn five() -> i64 {

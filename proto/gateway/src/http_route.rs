@@ -1,18 +1,18 @@
 //! HTTPRoute: which requests go to which backends, and what is done to them on the way.
 
 use kube::CustomResource;
+use purlin_crd::bounds::{DurationText, HeaderName, HeaderValue, Hostname, SectionName};
+use purlin_crd::open_enum;
+use purlin_crd::schema::{Rules, atomic, map_by, rules};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::bounds::{PathValue, QueryValue, Weight};
 use crate::http_filter::{FILTER_LIST_RULES, HttpRouteFilter};
-use crate::open_enum::open_enum;
 use crate::refs::{SERVICE_HAS_PORT, reference, service_kind};
 use crate::route::{PARENT_RULES, ParentReference, RouteStatus};
-use crate::schema::{
-    DurationText, HeaderName, HeaderValue, Hostname, PathValue, QueryValue, SectionName, Weight, atomic, map_by, rules,
-};
 
-const MATCHES_TOTAL: &[(&str, &str)] = &[(
+const MATCHES_TOTAL: Rules = &[(
     "(self.size() > 0 ? self[0].matches.size() : 0) + (self.size() > 1 ? self[1].matches.size() : 0) + \
      (self.size() > 2 ? self[2].matches.size() : 0) + (self.size() > 3 ? self[3].matches.size() : 0) + \
      (self.size() > 4 ? self[4].matches.size() : 0) + (self.size() > 5 ? self[5].matches.size() : 0) + \
@@ -60,7 +60,7 @@ impl Default for HttpRouteSpec {
     }
 }
 
-const RULE_RULES: &[(&str, &str)] = &[
+const RULE_RULES: Rules = &[
     (
         "(has(self.backendRefs) && size(self.backendRefs) > 0) ? \
          (!has(self.filters) || self.filters.all(f, !has(f.requestRedirect))): true",
@@ -156,7 +156,7 @@ pub struct HttpRouteMatch {
     pub query_params: Vec<HttpQueryParamMatch>,
 }
 
-const PATH_RULES: &[(&str, &str)] = &[
+const PATH_RULES: Rules = &[
     (
         "(self.type in ['Exact','PathPrefix']) ? self.value.startsWith('/') : true",
         "value must be an absolute path and start with '/' when type one of ['Exact', 'PathPrefix']",
@@ -315,7 +315,7 @@ reference! {
     }
 }
 
-const TIMEOUT_RULES: &[(&str, &str)] = &[(
+const TIMEOUT_RULES: Rules = &[(
     "!(has(self.request) && has(self.backendRequest) && duration(self.request) != duration('0s') && \
      duration(self.backendRequest) > duration(self.request))",
     "backendRequest timeout cannot be longer than request timeout",

@@ -13,6 +13,7 @@
 //!   because of one object. It has to refuse what it does not know in the object's status.
 //! - [`cases`] holds objects that a server has to accept, and objects that it has to refuse with the reason.
 
+mod bounds;
 pub mod cases;
 mod crd;
 mod gateway;
@@ -20,11 +21,9 @@ mod gateway_class;
 mod gateway_tls;
 mod http_filter;
 mod http_route;
-mod open_enum;
 mod reference_grant;
 mod refs;
 mod route;
-mod schema;
 
 pub use crd::crds;
 pub use gateway::*;

@@ -1,11 +1,12 @@
 //! ReferenceGrant: the owner of a namespace allows references into it.
 
 use kube::CustomResource;
+use purlin_crd::bounds::{GroupName, KindName, NamespaceName, ObjectName};
+use purlin_crd::schema::atomic;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::refs::reference;
-use crate::schema::{GroupName, KindName, NamespaceName, ObjectName, atomic};
 
 /// Who may refer to what in this namespace.
 #[derive(CustomResource, Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]

@@ -1,6 +1,6 @@
 //! References from one object to another, as several kinds use them.
 
-use crate::schema::rules;
+use purlin_crd::schema::{Rules, rules};
 
 /// A struct with the fields of a reference: those that are written by their name only have their type and bounds from
 /// here, so that no kind can differ in them. `kind = "service_kind"` names what makes the default. Other fields stand
@@ -16,30 +16,30 @@ macro_rules! reference {
     };
     (@ $head:tt $done:tt $(#[$meta:meta])* group $(= $default:literal)?, $($rest:tt)*) => {
         $crate::refs::reference!(
-            @ $head $done @ "crate::schema::GroupName" $(#[$meta])* group $(= $default)?, $($rest)*
+            @ $head $done @ "purlin_crd::bounds::GroupName" $(#[$meta])* group $(= $default)?, $($rest)*
         );
     };
     (@ $head:tt $done:tt $(#[$meta:meta])* kind $(= $default:literal)?, $($rest:tt)*) => {
         $crate::refs::reference!(
-            @ $head $done @ "crate::schema::KindName" $(#[$meta])* kind $(= $default)?, $($rest)*
+            @ $head $done @ "purlin_crd::bounds::KindName" $(#[$meta])* kind $(= $default)?, $($rest)*
         );
     };
     (@ $head:tt $done:tt $(#[$meta:meta])* name, $($rest:tt)*) => {
-        $crate::refs::reference!(@ $head $done @ "crate::schema::ObjectName" $(#[$meta])* name, $($rest)*);
+        $crate::refs::reference!(@ $head $done @ "purlin_crd::bounds::ObjectName" $(#[$meta])* name, $($rest)*);
     };
     (@ $head:tt $done:tt $(#[$meta:meta])* namespace?, $($rest:tt)*) => {
         $crate::refs::reference!(
-            @ $head $done ? "Option<crate::schema::NamespaceName>" $(#[$meta])* namespace: String, $($rest)*
+            @ $head $done ? "Option<purlin_crd::bounds::NamespaceName>" $(#[$meta])* namespace: String, $($rest)*
         );
     };
     (@ $head:tt $done:tt $(#[$meta:meta])* port?, $($rest:tt)*) => {
         $crate::refs::reference!(
-            @ $head $done ? "Option<crate::schema::PortNumber>" $(#[$meta])* port: u16, $($rest)*
+            @ $head $done ? "Option<purlin_crd::bounds::PortNumber>" $(#[$meta])* port: u16, $($rest)*
         );
     };
     (@ $head:tt $done:tt $(#[$meta:meta])* section_name?, $($rest:tt)*) => {
         $crate::refs::reference!(
-            @ $head $done ? "Option<crate::schema::SectionName>" $(#[$meta])* section_name: String, $($rest)*
+            @ $head $done ? "Option<purlin_crd::bounds::SectionName>" $(#[$meta])* section_name: String, $($rest)*
         );
     };
     (@ $head:tt ($($done:tt)*) $(#[$meta:meta])* pub $field:ident: $type:ty, $($rest:tt)*) => {
@@ -121,7 +121,7 @@ reference! {
 }
 
 /// A Service cannot be reached without a port.
-pub(crate) const SERVICE_HAS_PORT: &[(&str, &str)] = &[(
+pub(crate) const SERVICE_HAS_PORT: Rules = &[(
     "(size(self.group) == 0 && self.kind == 'Service') ? has(self.port) : true",
     "Must have port for Service reference",
 )];

@@ -1,11 +1,13 @@
 //! What all kinds of routes share: the reference to a parent and the status that a parent's controller writes.
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use purlin_crd::bounds::ConditionSchema;
+use purlin_crd::schema::{Rules, atomic, map_by};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::bounds::ControllerName;
 use crate::refs::{gateway_group, reference};
-use crate::schema::{ConditionSchema, ControllerName, atomic, map_by};
 
 fn gateway_kind() -> String {
     "Gateway".to_owned()
@@ -30,7 +32,7 @@ reference! {
 }
 
 /// References to the same parent have to name different sections.
-pub(crate) const PARENT_RULES: &[(&str, &str)] = &[
+pub(crate) const PARENT_RULES: Rules = &[
     (
         "self.all(p1, self.all(p2, p1.group == p2.group && p1.kind == p2.kind && p1.name == p2.name && \
          (((!has(p1.__namespace__) || p1.__namespace__ == '') && (!has(p2.__namespace__) || p2.__namespace__ == '')) || \

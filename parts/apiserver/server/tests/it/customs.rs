@@ -253,14 +253,11 @@ async fn the_cases_of_the_gateway_api() {
     let mut failures = Vec::new();
     let mut judged = 0;
     for case in cases() {
-        let plural = match case.object["kind"].as_str().unwrap() {
-            "GatewayClass" => "gatewayclasses",
-            "Gateway" => "namespaces/default/gateways",
-            "HTTPRoute" => "namespaces/default/httproutes",
-            _ => "namespaces/default/referencegrants",
-        };
         let version = case.object["apiVersion"].as_str().unwrap();
-        let path = format!("/apis/{version}/{plural}");
+        let path = match case.object["metadata"]["namespace"].as_str() {
+            Some(namespace) => format!("/apis/{version}/namespaces/{namespace}/{}", case.plural),
+            None => format!("/apis/{version}/{}", case.plural),
+        };
         let one = format!("{path}/case");
         let (code, said) = match (&case.old, case.object.get("status")) {
             (Some(old), _) => {

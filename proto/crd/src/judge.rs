@@ -1,56 +1,147 @@
-//! Judges an object by a structural schema, as far as the schemas of this crate go.
+//! Judges cases by the schemas of their kinds, for the tests of the crates that define kinds.
 //!
-//! It exists to hold the cases to the schemas here, where no API server is at hand; a server has its own validation. It
-//! names for each thing that is wrong the fact that says so, so that the tests can tell which facts no case touches.
+//! It exists to hold the cases to the schemas where no API server is at hand; a server has its own validation. It knows
+//! the keywords that our kinds use, and names for each thing that is wrong the fact that says so, so that it can tell
+//! which facts no case touches.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{Ipv4Addr, Ipv6Addr};
 
 use k8s_openapi::jiff::Timestamp;
 use kube_cel::{CompiledSchema, ErrorKind, Validator, apply_defaults, compile_schema};
-use purlin_gateway_api::cases::Refusal;
 use regex::Regex;
 use serde_json::Value;
 
+use crate::cases::{Case, Refusal};
+
+/// What is wrong with definitions and their cases; nothing where all of this holds:
+///
+/// - each case is judged as it says, by the schema and the CEL rules of its kind;
+/// - each bound and rule of a kind is offended by one of its cases;
+/// - a kind has cases that are accepted and cases that are refused, and no two cases have the same name;
+/// - every field is described, by one paragraph that ends with a full stop.
+///
+/// # Panics
+/// Where a definition has a keyword that is not known here, a CEL rule that does not compile or fails over what the
+/// schema lets through, or a case a field that the schema does not know.
+pub fn findings(definitions: &[Value], cases: &[Case]) -> Vec<String> {
+    let mut findings: Vec<String> = definitions.iter().flat_map(undescribed).collect();
+    let mut names = BTreeSet::new();
+    findings.extend(cases.iter().filter(|case| !names.insert(&case.name)).map(|case| format!("twice: {}", case.name)));
+    for definition in definitions {
+        let kind = text(definition, "/spec/names/kind");
+        let cases: Vec<&Case> = cases.iter().filter(|case| case.object["kind"] == kind).collect();
+        for (verdict, refused) in [("accepted", false), ("refused", true)] {
+            if !cases.iter().any(|case| case.refused.is_empty() != refused) {
+                findings.push(format!("{kind}: no case is {verdict}"));
+            }
+        }
+        let mut judges = BTreeMap::new();
+        let mut untouched = BTreeSet::new();
+        for case in cases {
+            let version = text(&case.object, "/apiVersion");
+            let judge = judges.entry(version).or_insert_with(|| {
+                let judge = Judge::new(schema(definition, version));
+                untouched.extend(facts(&judge.schema));
+                judge
+            });
+            let verdict = judge.judge(&case.object, case.old.as_ref());
+            for wrong in verdict.schema.iter().chain(&verdict.rules) {
+                untouched.remove(&wrong.fact);
+            }
+            findings.extend(otherwise(&case.name, &case.refused, verdict.said()));
+        }
+        findings.extend(untouched.iter().map(|fact| format!("{kind}: no case offends {fact}")));
+    }
+    findings
+}
+
+fn text<'a>(value: &'a Value, pointer: &str) -> &'a str {
+    value.pointer(pointer).and_then(Value::as_str).unwrap_or_default()
+}
+
+/// The schema of the version that `api_version` names.
+fn schema(definition: &Value, api_version: &str) -> Value {
+    let versions = definition["spec"]["versions"].as_array().into_iter().flatten();
+    let name = api_version.rsplit('/').next().unwrap_or_default();
+    let version = versions.into_iter().find(|version| version["name"] == name);
+    version.unwrap_or_else(|| panic!("no version {api_version}"))["schema"]["openAPIV3Schema"].clone()
+}
+
+fn otherwise(name: &str, expected: &[Refusal], mut said: Vec<Refusal>) -> Option<String> {
+    let mut expected = expected.to_vec();
+    expected.sort();
+    said.sort();
+    let fits = |(said, expected): (&Refusal, &Refusal)| said.at == expected.at && said.says.contains(&expected.says);
+    let agree = said.len() == expected.len() && said.iter().zip(&expected).all(fits);
+    (!agree).then(|| format!("{name}\n  expected {expected:?}\n  said     {said:?}"))
+}
+
+/// The fields of a definition that `kubectl explain` has no words for.
+fn undescribed(definition: &Value) -> Vec<String> {
+    fn walk(schema: &Value, path: &str, out: &mut Vec<String>) {
+        for (name, field) in schema["properties"].as_object().into_iter().flatten() {
+            let path = format!("{path}.{name}");
+            let words = text(field, "/description");
+            if !(words.ends_with('.') && !words.contains('\n') || path.ends_with(": .metadata")) {
+                out.push(format!("{path} is described by {words:?}"));
+            }
+            walk(field, &path, out);
+        }
+        for inner in ["items", "additionalProperties"] {
+            if let Some(inner) = schema.get(inner) {
+                walk(inner, path, out);
+            }
+        }
+    }
+    let mut out = Vec::new();
+    for version in definition["spec"]["versions"].as_array().into_iter().flatten() {
+        let path = format!("{} {}: ", text(definition, "/spec/names/kind"), text(version, "/name"));
+        walk(&version["schema"]["openAPIV3Schema"], &path, &mut out);
+    }
+    out
+}
+
 /// A field that is wrong.
-pub(crate) struct Wrong {
-    pub(crate) at: String,
-    pub(crate) says: String,
+struct Wrong {
+    at: String,
+    says: String,
     /// Keyword and value of the schema, or the CEL rule.
-    pub(crate) fact: String,
+    fact: String,
     /// The API server evaluates no CEL rule where such an error is.
     blocks_rules: bool,
 }
 
 /// What is wrong with an object.
-pub(crate) struct Verdict {
-    pub(crate) schema: Vec<Wrong>,
-    pub(crate) rules: Vec<Wrong>,
+struct Verdict {
+    schema: Vec<Wrong>,
+    rules: Vec<Wrong>,
     blocked: bool,
 }
 
 impl Verdict {
     /// What an API server says.
-    pub(crate) fn said(&self) -> Vec<Refusal> {
+    fn said(&self) -> Vec<Refusal> {
         let rules = if self.blocked { &[] } else { self.rules.as_slice() };
         self.schema.iter().chain(rules).map(|w| Refusal { at: w.at.clone(), says: w.says.clone() }).collect()
     }
 }
 
 /// A kind's schema with its rules compiled.
-pub(crate) struct Judge {
-    pub(crate) schema: Value,
+struct Judge {
+    schema: Value,
     rules: CompiledSchema,
     validator: Validator,
 }
 
 impl Judge {
-    pub(crate) fn new(schema: Value) -> Self {
+    fn new(schema: Value) -> Self {
         let rules = compile_schema(&schema);
         assert!(!rules.has_errors(), "{:?}", rules.compilation_errors());
         Judge { schema, rules, validator: Validator::new() }
     }
 
-    pub(crate) fn judge(&self, object: &Value, old: Option<&Value>) -> Verdict {
+    fn judge(&self, object: &Value, old: Option<&Value>) -> Verdict {
         let mut wrong = Vec::new();
         check(&self.schema, &apply_defaults(&self.schema, object), "", &mut wrong);
         let blocked = wrong.iter().any(|wrong| wrong.blocks_rules);
@@ -67,7 +158,7 @@ impl Judge {
 }
 
 /// What an object can offend, of all that the schema has: keyword and value, as in [`Wrong::fact`].
-pub(crate) fn facts(schema: &Value) -> Vec<String> {
+fn facts(schema: &Value) -> Vec<String> {
     let text = |rule: &Value, field: &str| rule[field].as_str().unwrap().to_owned();
     let mut out = Vec::new();
     for (key, value) in schema.as_object().into_iter().flatten() {
@@ -231,5 +322,110 @@ fn object(schema: &Value, fields: &serde_json::Map<String, Value>, at: &str, out
         } else if schema.get("properties").is_some() {
             panic!("the case has a field that the schema does not know: {}", path(name));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use kube::CustomResource;
+    use schemars::JsonSchema;
+    use serde::{Deserialize, Serialize};
+
+    use super::*;
+    use crate::schema::{Rules, map_by, rules};
+    use crate::{Kind, Version, cases};
+
+    const EVEN: Rules = &[("self % 2 == 0", "must be even")];
+
+    /// What a box is like.
+    #[derive(CustomResource, Clone, Debug, Serialize, Deserialize, JsonSchema)]
+    #[kube(group = "example.com", version = "v1", kind = "Box", plural = "boxes", namespaced, schema = "disabled")]
+    struct BoxSpec {
+        /// How wide it is.
+        #[schemars(with = "Option<crate::bounds::Positive>", transform = rules(EVEN))]
+        width: Option<i32>,
+        /// What is in it.
+        #[schemars(length(max = 2), transform = map_by("name"))]
+        #[serde(default)]
+        things: Vec<Thing>,
+    }
+
+    /// A thing.
+    #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+    struct Thing {
+        /// Its name.
+        name: String,
+    }
+
+    const CASES: &str = r#"
+- name: fine
+  spec: {width: 2, things: [{name: a}, {name: b}]}
+- name: odd
+  spec: {width: 1}
+  refused: [{at: spec.width, says: must be even}]
+- name: no width and too wide
+  spec: {width: 0}
+  refused: [{at: spec.width, says: should be greater than or equal to 1}]
+- name: too wide
+  spec: {width: 4294967296}
+  refused: [{at: spec.width, says: int32}]
+- name: too many
+  spec: {things: [{name: "t#"}]}
+  grow: {spec.things: 3}
+  refused: [{at: spec.things, says: must have at most 2 items}]
+- name: twice
+  spec: {things: [{name: a}, {name: a}]}
+  refused: [{at: "spec.things[1]", says: Duplicate value}]
+- name: no spec
+  refused: [{at: spec, says: Required value}]
+- name: no name
+  spec: {things: [{}]}
+  refused: [{at: "spec.things[0].name", says: Required value}]
+- name: other types
+  spec: {width: wide, things: [{name: 1}]}
+  refused:
+  - {at: spec.width, says: must be of type integer}
+  - {at: "spec.things[0].name", says: must be of type string}
+- name: a list for a map, a text for a list
+  spec: {things: many}
+  refused: [{at: spec.things, says: must be of type array}]
+- name: a list for the spec
+  spec: []
+  refused: [{at: spec, says: must be of type object}]
+"#;
+
+    fn check(change: impl FnOnce(&mut Value), text: &str, expected: &[&str]) {
+        let mut definition = Kind::of::<Box>("Box holds things.", Version::of::<Box>(None, vec![])).definition();
+        change(&mut definition);
+        let cases = cases::read(&definition, "v1", text);
+        let found = findings(&[definition], &cases);
+        let begin_alike = found.len() == expected.len() && found.iter().zip(expected).all(|(f, e)| f.starts_with(e));
+        assert!(begin_alike, "{found:#?}");
+    }
+
+    const SPEC: &str = "/spec/versions/0/schema/openAPIV3Schema/properties/spec";
+
+    #[test]
+    fn definitions_and_cases_that_fit_have_no_findings() {
+        check(|_| {}, CASES, &[]);
+    }
+
+    #[test]
+    fn whatever_does_not_fit_is_found() {
+        let without_odd =
+            CASES.replace("- name: odd\n  spec: {width: 1}\n  refused: [{at: spec.width, says: must be even}]\n", "");
+        check(|_| {}, &without_odd, &["Box: no case offends rule self % 2 == 0 must be even"]);
+        check(|_| {}, &CASES.replace("name: odd", "name: fine"), &["twice: Box: fine"]);
+        let fewer = |crd: &mut Value| crd.pointer_mut(SPEC).unwrap()["properties"]["things"]["maxItems"] = 1.into();
+        check(fewer, CASES, &["Box: fine\n  expected []\n", "Box: too many\n", "Box: twice\n"]);
+        let silent = |crd: &mut Value| crd.pointer_mut(SPEC).unwrap()["properties"]["width"]["description"] = "".into();
+        check(silent, CASES, &["Box v1: .spec.width is described by \"\""]);
+        check(|_| {}, &format!("{CASES}- {{name: odd again, spec: {{width: 3}}}}\n"), &["Box: odd again\n"]);
+    }
+
+    #[test]
+    fn both_verdicts_have_to_be_there() {
+        let refused = CASES.replace("- name: fine\n  spec: {width: 2, things: [{name: a}, {name: b}]}\n", "");
+        check(|_| {}, &refused, &["Box: no case is accepted"]);
     }
 }

@@ -1,22 +1,35 @@
-//! Enumerations whose list of values may grow: the schema lists what this channel knows, reading keeps any string.
+//! Enumerations whose list of values may grow: the schema lists what this version knows, reading keeps any string.
 
-/// Defines an enumeration of strings with an `Other` for what the standard channel does not list.
+/// Defines an enumeration of strings with an `Other` for what is not listed.
 ///
 /// It reads and writes the given strings; its schema is `enum` of them.
+///
+/// ```ignore
+/// purlin_crd::open_enum! {
+///     /// Who ends TLS.
+///     pub enum TlsMode {
+///         Terminate = "Terminate",
+///         Passthrough = "Passthrough",
+///     }
+/// }
+/// ```
+///
+/// The crate that uses it depends on serde and schemars.
+#[macro_export]
 macro_rules! open_enum {
-    ($(#[$meta:meta])* pub enum $name:ident { $($(#[$vmeta:meta])* $variant:ident = $value:literal,)+ }) => {
+    ($(#[$meta:meta])* $vis:vis enum $name:ident { $($(#[$vmeta:meta])* $variant:ident = $value:literal,)+ }) => {
         $(#[$meta])*
         #[derive(Clone, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
         #[serde(from = "String", into = "String")]
-        pub enum $name {
+        $vis enum $name {
             $($(#[$vmeta])* #[doc = concat!("`", $value, "`")] $variant,)+
-            /// A value that the standard channel does not list.
+            /// A value that is not listed.
             Other(String),
         }
 
         impl $name {
             /// The value as it stands in objects.
-            pub fn as_str(&self) -> &str {
+            $vis fn as_str(&self) -> &str {
                 match self {
                     $($name::$variant => $value,)+
                     $name::Other(value) => value,
@@ -64,23 +77,30 @@ macro_rules! open_enum {
     };
 }
 
-pub(crate) use open_enum;
-
 #[cfg(test)]
 mod tests {
-    use crate::HttpRouteFilterType;
+    use serde_json::json;
+
+    open_enum! {
+        /// Colours.
+        pub(super) enum Colour {
+            Red = "Red",
+            DarkBlue = "dark-blue",
+        }
+    }
 
     #[test]
     fn values_round_trip() {
         for (text, expected) in [
-            ("URLRewrite", HttpRouteFilterType::UrlRewrite),
-            ("ExternalAuth", HttpRouteFilterType::Other("ExternalAuth".to_owned())),
-            ("", HttpRouteFilterType::Other(String::new())),
+            ("dark-blue", Colour::DarkBlue),
+            ("Green", Colour::Other("Green".to_owned())),
+            ("", Colour::Other(String::new())),
         ] {
-            let read: HttpRouteFilterType = serde_json::from_value(text.into()).unwrap();
+            let read: Colour = serde_json::from_value(text.into()).unwrap();
             assert_eq!(read, expected);
             assert_eq!(serde_json::to_value(&read).unwrap(), text);
             assert_eq!(read.to_string(), text);
         }
+        assert_eq!(crate::schema::of::<Colour>(), json!({ "type": "string", "enum": ["Red", "dark-blue"] }));
     }
 }
