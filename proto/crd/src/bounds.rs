@@ -4,6 +4,11 @@
 //! A field of a plain Rust type names its bounds by `#[schemars(with = "Hostname")]`, an optional one by
 //! `with = "Option<Hostname>"`. Source of all figures: apimachinery's `metav1` types and the CRDs of Gateway API v1.6.3.
 
+use schemars::transform::Transform;
+use schemars::{JsonSchema, Schema, SchemaGenerator};
+
+use crate::schema::map_by;
+
 /// Defines types without values, each of which stands for a schema.
 ///
 /// ```ignore
@@ -34,6 +39,26 @@ macro_rules! bounds {
             }
         }
     )+};
+}
+
+/// The list of an object's conditions, one of each type, at most eight.
+pub enum Conditions {}
+
+impl JsonSchema for Conditions {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "Conditions".into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        let mut schema = <Vec<ConditionSchema>>::json_schema(generator);
+        schema.insert("maxItems".into(), 8.into());
+        map_by("type").transform(&mut schema);
+        schema
+    }
 }
 
 const DNS_LABEL: &str = "^[a-z0-9]([-a-z0-9]*[a-z0-9])?$";

@@ -5,18 +5,16 @@ use std::collections::BTreeMap;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, LabelSelector, Time};
 use k8s_openapi::jiff::Timestamp;
 use kube::CustomResource;
-use purlin_crd::bounds::{
-    AnnotationValue, ConditionSchema, GroupName, Hostname, KindName, LabelSelectorSchema, LabelValue, ObjectName,
-    PortNumber, SectionName,
-};
+use purlin_crd::bounds::{AnnotationValue, Conditions, LabelSelectorSchema, LabelValue, ObjectName};
 use purlin_crd::open_enum;
 use purlin_crd::schema::{Rules, atomic, map_by, rules};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::bounds::{AddressType, ProtocolName};
-use crate::gateway_tls::{GatewayTlsConfig, ListenerTlsConfig};
-use crate::refs::{LocalObjectReference, gateway_group};
+use crate::bounds::AddressType;
+use crate::gateway_tls::GatewayTlsConfig;
+use crate::listener::{Listener, ListenerStatus, listeners};
+use crate::refs::LocalObjectReference;
 
 /// A condition as it stands before the controller has said anything.
 pub(crate) fn pending(kind: &str) -> Condition {
@@ -30,32 +28,13 @@ pub(crate) fn pending(kind: &str) -> Condition {
     }
 }
 
-const LISTENER_RULES: Rules = &[
-    (
-        "self.all(l, l.protocol in ['HTTP', 'TCP', 'UDP'] ? !has(l.tls) : true)",
-        "tls must not be specified for protocols ['HTTP', 'TCP', 'UDP']",
-    ),
-    (
-        "self.all(l, (l.protocol == 'HTTPS' && has(l.tls)) ? (l.tls.mode == '' || l.tls.mode == 'Terminate') : true)",
-        "tls mode must be Terminate for protocol HTTPS",
-    ),
-    (
-        "self.all(l, (l.protocol == 'TLS' ? has(l.tls) && has(l.tls.mode) && l.tls.mode != '' : true))",
-        "tls mode must be set for protocol TLS",
-    ),
-    (
-        "self.all(l, l.protocol in ['TCP', 'UDP']  ? (!has(l.hostname) || l.hostname == '') : true)",
-        "hostname must not be specified for protocols ['TCP', 'UDP']",
-    ),
-    ("self.all(l1, self.exists_one(l2, l1.name == l2.name))", "Listener name must be unique within the Gateway"),
-    (
-        "self.all(l1, self.exists_one(l2, l1.port == l2.port && l1.protocol == l2.protocol && \
+const DISTINCT_LISTENERS: Rules = &[(
+    "self.all(l1, self.exists_one(l2, l1.port == l2.port && l1.protocol == l2.protocol && \
          (has(l1.hostname) && has(l2.hostname) ? l1.hostname == l2.hostname : !has(l1.hostname) && !has(l2.hostname))))",
-        "Combination of port, protocol and hostname must be unique for each listener",
-    ),
-];
+    "Combination of port, protocol and hostname must be unique for each listener",
+)];
 
-const ADDRESSES_RULES: Rules = &[
+const DISTINCT_ADDRESSES: Rules = &[
     (
         "self.all(a1, a1.type == 'IPAddress' && has(a1.value) ? \
          self.exists_one(a2, a2.type == a1.type && has(a2.value) && a2.value == a1.value) : true )",
@@ -83,7 +62,7 @@ const ADDRESSES_RULES: Rules = &[
 )]
 pub struct GatewaySpec {
     /// The addresses that are asked for; the controller chooses when there are none.
-    #[schemars(length(max = 16), transform = atomic, transform = rules(ADDRESSES_RULES))]
+    #[schemars(length(max = 16), transform = atomic, transform = rules(DISTINCT_ADDRESSES))]
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub addresses: Vec<GatewayAddress>,
     /// Which ListenerSets may add listeners; none when absent.
@@ -96,91 +75,11 @@ pub struct GatewaySpec {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub infrastructure: Option<GatewayInfrastructure>,
     /// The ports that are listened on, each with its protocol and host.
-    #[schemars(length(min = 1, max = 64), transform = map_by("name"), transform = rules(LISTENER_RULES))]
+    #[schemars(transform = listeners, transform = rules(DISTINCT_LISTENERS))]
     pub listeners: Vec<Listener>,
     /// TLS settings that concern the whole Gateway.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tls: Option<GatewayTlsConfig>,
-}
-
-/// One port with one protocol, for one host or all.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct Listener {
-    /// Which routes may attach: those of the same namespace, unless this says more.
-    #[serde(default)]
-    pub allowed_routes: AllowedRoutes,
-    /// The host that is served; a wildcard may stand for the first labels; every host when absent.
-    #[schemars(with = "Option<Hostname>")]
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub hostname: Option<String>,
-    /// The listener's name; routes refer to it by sectionName.
-    #[schemars(with = "SectionName")]
-    pub name: String,
-    /// The port; listeners may share one where protocol and host tell them apart.
-    #[schemars(with = "PortNumber")]
-    pub port: u16,
-    /// HTTP, HTTPS, TLS, TCP, UDP, or a protocol of the controller's own as domain/name.
-    #[schemars(with = "ProtocolName")]
-    pub protocol: String,
-    /// TLS of this listener; needed for HTTPS and TLS, refused for the others.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub tls: Option<ListenerTlsConfig>,
-}
-
-/// Which routes may attach to a listener.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(default)]
-pub struct AllowedRoutes {
-    /// The kinds of routes; those that fit the protocol when there are none.
-    #[schemars(length(max = 8), transform = atomic)]
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub kinds: Vec<RouteGroupKind>,
-    /// The namespaces of routes.
-    pub namespaces: RouteNamespaces,
-}
-
-/// A kind of route.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct RouteGroupKind {
-    /// The route's API group.
-    #[schemars(with = "GroupName")]
-    #[serde(default = "gateway_group")]
-    pub group: String,
-    /// The route's kind.
-    #[schemars(with = "KindName")]
-    pub kind: String,
-}
-
-/// The namespaces whose routes may attach.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct RouteNamespaces {
-    /// All, Same (the Gateway's own), or Selector.
-    #[serde(default = "same_namespace")]
-    pub from: FromNamespaces,
-    /// The labels of namespaces, where from is Selector; without effect otherwise.
-    #[schemars(with = "Option<LabelSelectorSchema>")]
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub selector: Option<LabelSelector>,
-}
-
-impl Default for RouteNamespaces {
-    fn default() -> Self {
-        RouteNamespaces { from: same_namespace(), selector: None }
-    }
-}
-
-open_enum! {
-    /// Where attached routes may come from.
-    pub enum FromNamespaces {
-        All = "All",
-        Selector = "Selector",
-        Same = "Same",
-    }
-}
-
-fn same_namespace() -> FromNamespaces {
-    FromNamespaces::Same
 }
 
 /// Which ListenerSets may add listeners to the Gateway.
@@ -339,7 +238,7 @@ pub struct GatewayStatus {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub attached_listener_sets: Option<i32>,
     /// How the Gateway stands: Accepted, Programmed and more.
-    #[schemars(with = "Vec<ConditionSchema>", length(max = 8), transform = map_by("type"))]
+    #[schemars(with = "Conditions")]
     pub conditions: Vec<Condition>,
     /// How each listener stands.
     #[schemars(length(max = 64), transform = map_by("name"))]
@@ -356,22 +255,4 @@ impl Default for GatewayStatus {
             listeners: Vec::new(),
         }
     }
-}
-
-/// How a listener stands.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct ListenerStatus {
-    /// How many accepted routes are attached.
-    pub attached_routes: i32,
-    /// How the listener stands: Accepted, Programmed, ResolvedRefs, Conflicted and more.
-    #[schemars(with = "Vec<ConditionSchema>", length(max = 8), transform = map_by("type"))]
-    pub conditions: Vec<Condition>,
-    /// The listener's name, as in the spec.
-    #[schemars(with = "SectionName")]
-    pub name: String,
-    /// The kinds of routes that can attach.
-    #[schemars(length(max = 8), transform = atomic)]
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub supported_kinds: Vec<RouteGroupKind>,
 }

@@ -2,7 +2,7 @@
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::CustomResource;
-use purlin_crd::bounds::ConditionSchema;
+use purlin_crd::bounds::Conditions;
 use purlin_crd::schema::{Rules, map_by, rules};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -44,7 +44,7 @@ pub struct GatewayClassSpec {
 #[serde(rename_all = "camelCase", default)]
 pub struct GatewayClassStatus {
     /// Whether the controller accepts the class.
-    #[schemars(with = "Vec<ConditionSchema>", length(max = 8), transform = map_by("type"))]
+    #[schemars(with = "Conditions")]
     pub conditions: Vec<Condition>,
     /// The features of Gateway API that the controller offers with this class, in alphabetical order.
     #[schemars(length(max = 64), transform = map_by("name"))]

@@ -3,85 +3,43 @@
 //! A filter names its type and carries the settings of that type in the field of the same name; the CEL rules hold the
 //! two together.
 
-use purlin_crd::bounds::{HeaderName, HeaderValue, Percent, PortNumber, Positive, PreciseHostname, Whole};
+use purlin_crd::bounds::{HeaderName, PortNumber, Positive, PreciseHostname};
 use purlin_crd::open_enum;
-use purlin_crd::schema::{Rules, map_by, rules, set};
-use schemars::JsonSchema;
+use purlin_crd::schema::{Rules, atomic, rules, set};
+use schemars::transform::Transform;
+use schemars::{JsonSchema, Schema};
 use serde::{Deserialize, Serialize};
 
 use crate::bounds::{CorsOrigin, PathValue, RedirectStatus};
-use crate::refs::{BackendObjectReference, LocalObjectReference};
+use crate::filter::{at_most_once, settings_of_type};
+use crate::header::HttpHeaderFilter;
+use crate::mirror::HttpRequestMirrorFilter;
+use crate::refs::LocalObjectReference;
 
-/// What holds for the filters of a rule or a backend together.
-pub(crate) const FILTER_LIST_RULES: Rules = &[
-    (
-        "!(self.exists(f, f.type == 'RequestRedirect') && self.exists(f, f.type == 'URLRewrite'))",
-        "May specify either httpRouteFilterRequestRedirect or httpRouteFilterRequestRewrite, but not both",
-    ),
-    ("self.filter(f, f.type == 'CORS').size() <= 1", "CORS filter cannot be repeated"),
-    (
-        "self.filter(f, f.type == 'RequestHeaderModifier').size() <= 1",
-        "RequestHeaderModifier filter cannot be repeated",
-    ),
-    (
-        "self.filter(f, f.type == 'ResponseHeaderModifier').size() <= 1",
-        "ResponseHeaderModifier filter cannot be repeated",
-    ),
-    ("self.filter(f, f.type == 'RequestRedirect').size() <= 1", "RequestRedirect filter cannot be repeated"),
-    ("self.filter(f, f.type == 'URLRewrite').size() <= 1", "URLRewrite filter cannot be repeated"),
-];
+const NO_REWRITE_OF_REDIRECTS: Rules = &[(
+    "!(self.exists(f, f.type == 'RequestRedirect') && self.exists(f, f.type == 'URLRewrite'))",
+    "May specify either httpRouteFilterRequestRedirect or httpRouteFilterRequestRewrite, but not both",
+)];
 
-const FILTER_RULES: Rules = &[
-    ("!(has(self.cors) && self.type != 'CORS')", "filter.cors must be nil if the filter.type is not CORS"),
-    ("!(!has(self.cors) && self.type == 'CORS')", "filter.cors must be specified for CORS filter.type"),
-    (
-        "!(has(self.requestHeaderModifier) && self.type != 'RequestHeaderModifier')",
-        "filter.requestHeaderModifier must be nil if the filter.type is not RequestHeaderModifier",
-    ),
-    (
-        "!(!has(self.requestHeaderModifier) && self.type == 'RequestHeaderModifier')",
-        "filter.requestHeaderModifier must be specified for RequestHeaderModifier filter.type",
-    ),
-    (
-        "!(has(self.responseHeaderModifier) && self.type != 'ResponseHeaderModifier')",
-        "filter.responseHeaderModifier must be nil if the filter.type is not ResponseHeaderModifier",
-    ),
-    (
-        "!(!has(self.responseHeaderModifier) && self.type == 'ResponseHeaderModifier')",
-        "filter.responseHeaderModifier must be specified for ResponseHeaderModifier filter.type",
-    ),
-    (
-        "!(has(self.requestMirror) && self.type != 'RequestMirror')",
-        "filter.requestMirror must be nil if the filter.type is not RequestMirror",
-    ),
-    (
-        "!(!has(self.requestMirror) && self.type == 'RequestMirror')",
-        "filter.requestMirror must be specified for RequestMirror filter.type",
-    ),
-    (
-        "!(has(self.requestRedirect) && self.type != 'RequestRedirect')",
-        "filter.requestRedirect must be nil if the filter.type is not RequestRedirect",
-    ),
-    (
-        "!(!has(self.requestRedirect) && self.type == 'RequestRedirect')",
-        "filter.requestRedirect must be specified for RequestRedirect filter.type",
-    ),
-    (
-        "!(has(self.urlRewrite) && self.type != 'URLRewrite')",
-        "filter.urlRewrite must be nil if the filter.type is not URLRewrite",
-    ),
-    (
-        "!(!has(self.urlRewrite) && self.type == 'URLRewrite')",
-        "filter.urlRewrite must be specified for URLRewrite filter.type",
-    ),
-    (
-        "!(has(self.extensionRef) && self.type != 'ExtensionRef')",
-        "filter.extensionRef must be nil if the filter.type is not ExtensionRef",
-    ),
-    (
-        "!(!has(self.extensionRef) && self.type == 'ExtensionRef')",
-        "filter.extensionRef must be specified for ExtensionRef filter.type",
-    ),
+const NOT_REPEATED: Rules =
+    at_most_once!["CORS", "RequestHeaderModifier", "ResponseHeaderModifier", "RequestRedirect", "URLRewrite"];
+
+/// The list of filters of a rule or a backend.
+pub(crate) fn http_filters(schema: &mut Schema) {
+    schema.insert("maxItems".into(), 16.into());
+    atomic(schema);
+    rules(NO_REWRITE_OF_REDIRECTS).transform(schema);
+    rules(NOT_REPEATED).transform(schema);
+}
+
+const FILTER_RULES: Rules = settings_of_type![
+    "cors" for "CORS",
+    "requestHeaderModifier" for "RequestHeaderModifier",
+    "responseHeaderModifier" for "ResponseHeaderModifier",
+    "requestMirror" for "RequestMirror",
+    "requestRedirect" for "RequestRedirect",
+    "urlRewrite" for "URLRewrite",
+    "extensionRef" for "ExtensionRef",
 ];
 
 /// One step that a request or its response passes.
@@ -126,76 +84,6 @@ open_enum! {
         ExtensionRef = "ExtensionRef",
         Cors = "CORS",
     }
-}
-
-/// Changes to headers; names are in any case.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(default)]
-pub struct HttpHeaderFilter {
-    /// Headers that get one more value.
-    #[schemars(length(max = 16), transform = map_by("name"))]
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub add: Vec<HttpHeader>,
-    /// Names of headers that are taken away.
-    #[schemars(length(max = 16), transform = set)]
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub remove: Vec<String>,
-    /// Headers that get this value in place of all others.
-    #[schemars(length(max = 16), transform = map_by("name"))]
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub set: Vec<HttpHeader>,
-}
-
-/// A header with a value.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct HttpHeader {
-    /// The header's name.
-    #[schemars(with = "HeaderName")]
-    pub name: String,
-    /// The header's value.
-    #[schemars(with = "HeaderValue")]
-    pub value: String,
-}
-
-const MIRROR_RULES: Rules = &[(
-    "!(has(self.percent) && has(self.fraction))",
-    "Only one of percent or fraction may be specified in HTTPRequestMirrorFilter",
-)];
-
-/// A second backend that gets a copy of requests; its responses are dropped.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-#[schemars(transform = rules(MIRROR_RULES))]
-pub struct HttpRequestMirrorFilter {
-    /// The backend that gets the copies.
-    pub backend_ref: BackendObjectReference,
-    /// The share of requests that are copied, as a fraction; all when neither this nor percent is there.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub fraction: Option<Fraction>,
-    /// The share of requests that are copied, in percent.
-    #[schemars(with = "Option<Percent>")]
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub percent: Option<i32>,
-}
-
-const FRACTION_RULES: Rules =
-    &[("self.numerator <= self.denominator", "numerator must be less than or equal to denominator")];
-
-fn hundred() -> i64 {
-    100
-}
-
-/// A share between 0 and 1.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[schemars(transform = rules(FRACTION_RULES))]
-pub struct Fraction {
-    /// The lower part.
-    #[schemars(with = "Positive")]
-    #[serde(default = "hundred")]
-    pub denominator: i64,
-    /// The upper part.
-    #[schemars(with = "Whole")]
-    pub numerator: i64,
 }
 
 fn found() -> u16 {

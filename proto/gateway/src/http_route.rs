@@ -1,29 +1,23 @@
 //! HTTPRoute: which requests go to which backends, and what is done to them on the way.
 
 use kube::CustomResource;
-use purlin_crd::bounds::{DurationText, HeaderName, HeaderValue, Hostname, SectionName};
+use purlin_crd::bounds::{DurationText, HeaderName, Hostname, SectionName};
 use purlin_crd::open_enum;
 use purlin_crd::schema::{Rules, atomic, map_by, rules};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::backend::{one, service_has_port};
 use crate::bounds::{PathValue, QueryValue, Weight};
-use crate::http_filter::{FILTER_LIST_RULES, HttpRouteFilter};
-use crate::refs::{SERVICE_HAS_PORT, reference, service_kind};
-use crate::route::{PARENT_RULES, ParentReference, RouteStatus};
+use crate::header::{HttpHeaderMatch, ValueMatchType, exact};
+use crate::http_filter::{HttpRouteFilter, http_filters};
+use crate::refs::reference;
+use crate::route::{ParentReference, RouteStatus, matches_total, parent_refs};
 
-const MATCHES_TOTAL: Rules = &[(
-    "(self.size() > 0 ? self[0].matches.size() : 0) + (self.size() > 1 ? self[1].matches.size() : 0) + \
-     (self.size() > 2 ? self[2].matches.size() : 0) + (self.size() > 3 ? self[3].matches.size() : 0) + \
-     (self.size() > 4 ? self[4].matches.size() : 0) + (self.size() > 5 ? self[5].matches.size() : 0) + \
-     (self.size() > 6 ? self[6].matches.size() : 0) + (self.size() > 7 ? self[7].matches.size() : 0) + \
-     (self.size() > 8 ? self[8].matches.size() : 0) + (self.size() > 9 ? self[9].matches.size() : 0) + \
-     (self.size() > 10 ? self[10].matches.size() : 0) + (self.size() > 11 ? self[11].matches.size() : 0) + \
-     (self.size() > 12 ? self[12].matches.size() : 0) + (self.size() > 13 ? self[13].matches.size() : 0) + \
-     (self.size() > 14 ? self[14].matches.size() : 0) + (self.size() > 15 ? self[15].matches.size() : 0) <= 128",
-    "While 16 rules and 64 matches per rule are allowed, the total number of matches across all rules in a route must \
-     be less than 128",
-)];
+/// How many matches a rule has; it has one by default.
+fn matches(rule: usize) -> String {
+    format!("self[{rule}].matches.size()")
+}
 
 /// Which requests are served, and how.
 #[derive(CustomResource, Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -46,11 +40,11 @@ pub struct HttpRouteSpec {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub hostnames: Vec<String>,
     /// The Gateways or listeners that the route attaches to.
-    #[schemars(length(max = 32), transform = atomic, transform = rules(PARENT_RULES))]
+    #[schemars(transform = parent_refs)]
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub parent_refs: Vec<ParentReference>,
     /// What is done with requests; of all rules that match, the most specific match decides.
-    #[schemars(length(min = 1, max = 16), transform = atomic, transform = rules(MATCHES_TOTAL))]
+    #[schemars(length(min = 1, max = 16), transform = atomic, transform = matches_total(matches))]
     pub rules: Vec<HttpRouteRule>,
 }
 
@@ -110,7 +104,7 @@ pub struct HttpRouteRule {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub backend_refs: Vec<HttpBackendRef>,
     /// What is done to every request of the rule and to its response.
-    #[schemars(length(max = 16), transform = atomic, transform = rules(FILTER_LIST_RULES))]
+    #[schemars(transform = http_filters)]
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub filters: Vec<HttpRouteFilter>,
     /// Which requests the rule is for; one match is enough; every request when there are none.
@@ -232,18 +226,6 @@ open_enum! {
 }
 
 open_enum! {
-    /// How a header or a query parameter is compared.
-    pub enum ValueMatchType {
-        Exact = "Exact",
-        RegularExpression = "RegularExpression",
-    }
-}
-
-fn exact() -> ValueMatchType {
-    ValueMatchType::Exact
-}
-
-open_enum! {
     /// A request's method.
     pub enum HttpMethod {
         Get = "GET",
@@ -256,20 +238,6 @@ open_enum! {
         Trace = "TRACE",
         Patch = "PATCH",
     }
-}
-
-/// A header that has to be there.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct HttpHeaderMatch {
-    /// The header's name, in any case; of entries with the same name the first counts.
-    #[schemars(with = "HeaderName")]
-    pub name: String,
-    /// Exact or RegularExpression.
-    #[serde(rename = "type", default = "exact")]
-    pub type_: ValueMatchType,
-    /// What the header's value is compared with.
-    #[schemars(with = "HeaderValue")]
-    pub value: String,
 }
 
 /// A query parameter that has to be there.
@@ -286,28 +254,15 @@ pub struct HttpQueryParamMatch {
     pub value: String,
 }
 
-fn one() -> i32 {
-    1
-}
-
 reference! {
     /// A backend with its share of the rule's requests.
-    #[schemars(transform = rules(SERVICE_HAS_PORT))]
-    pub struct HttpBackendRef {
+    #[schemars(transform = service_has_port)]
+    pub struct HttpBackendRef to "backend" {
         /// What is done to the requests of this backend and to their responses.
-        #[schemars(length(max = 16), transform = atomic, transform = rules(FILTER_LIST_RULES))]
+        #[schemars(transform = http_filters)]
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         pub filters: Vec<HttpRouteFilter>,
-        /// The backend's API group; empty for the core group.
-        group = "String::new",
-        /// The backend's kind.
-        kind = "service_kind",
-        /// The backend's name.
-        name,
-        /// The backend's namespace, where a ReferenceGrant allows it; the route's own when absent.
-        namespace?,
-        /// The Service's port (not the target port); needed for a Service.
-        port?,
+        backend,
         /// The backend's share: its weight over the sum of all weights of the rule; 0 gets nothing.
         #[schemars(with = "Weight")]
         #[serde(default = "one")]

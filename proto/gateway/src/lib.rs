@@ -13,24 +13,33 @@
 //!   because of one object. It has to refuse what it does not know in the object's status.
 //! - [`cases`] holds objects that a server has to accept, and objects that it has to refuse with the reason.
 
+mod backend;
 mod bounds;
 pub mod cases;
 mod crd;
+mod filter;
 mod gateway;
 mod gateway_class;
 mod gateway_tls;
+mod header;
 mod http_filter;
 mod http_route;
+mod listener;
+mod mirror;
 mod reference_grant;
 mod refs;
 mod route;
 
+pub use backend::*;
 pub use crd::crds;
 pub use gateway::*;
 pub use gateway_class::*;
 pub use gateway_tls::*;
+pub use header::*;
 pub use http_filter::*;
 pub use http_route::*;
+pub use listener::*;
+pub use mirror::*;
 pub use reference_grant::*;
 pub use refs::*;
 pub use route::*;

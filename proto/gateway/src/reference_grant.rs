@@ -1,7 +1,7 @@
 //! ReferenceGrant: the owner of a namespace allows references into it.
 
 use kube::CustomResource;
-use purlin_crd::bounds::{GroupName, KindName, NamespaceName, ObjectName};
+use purlin_crd::bounds::{NamespaceName, ObjectName};
 use purlin_crd::schema::atomic;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -30,10 +30,8 @@ pub struct ReferenceGrantSpec {
 
 reference! {
     /// Objects of one kind in one namespace.
-    pub struct ReferenceGrantFrom {
-        /// The referrer's API group; empty for the core group.
+    pub struct ReferenceGrantFrom to "referrer" {
         group,
-        /// The referrer's kind.
         kind,
         /// The referrer's namespace.
         #[schemars(with = "NamespaceName")]
@@ -41,17 +39,14 @@ reference! {
     }
 }
 
-/// Objects of one kind in the grant's namespace, or one of them.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct ReferenceGrantTo {
-    /// The target's API group; empty for the core group.
-    #[schemars(with = "GroupName")]
-    pub group: String,
-    /// The target's kind.
-    #[schemars(with = "KindName")]
-    pub kind: String,
-    /// The target's name; every object of the kind when absent.
-    #[schemars(with = "Option<ObjectName>")]
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub name: Option<String>,
+reference! {
+    /// Objects of one kind in the grant's namespace, or one of them.
+    pub struct ReferenceGrantTo to "target" {
+        group,
+        kind,
+        /// The target's name; every object of the kind when absent.
+        #[schemars(with = "Option<ObjectName>")]
+        #[serde(skip_serializing_if = "Option::is_none")]
+        pub name: Option<String>,
+    }
 }

@@ -1,68 +1,67 @@
 //! References from one object to another, as several kinds use them.
 
-use purlin_crd::schema::{Rules, rules};
-
-/// A struct with the fields of a reference: those that are written by their name only have their type and bounds from
-/// here, so that no kind can differ in them. `kind = "service_kind"` names what makes the default. Other fields stand
-/// as they are.
+/// A struct that refers to what `to` says, in words. The fields `group`, `kind`, `name` and `namespace` have their type,
+/// bounds and description from here, so that no kind can differ in them; `kind = "secret_kind"` names what makes the
+/// default. `backend` stands for the fields of a reference to a backend. Other fields stand as they are.
 macro_rules! reference {
-    ($(#[$meta:meta])* pub struct $name:ident { $($fields:tt)* }) => {
-        $crate::refs::reference!(@ ($(#[$meta])* pub struct $name) () $($fields)*);
+    ($(#[$meta:meta])* pub struct $name:ident to $noun:literal { $($fields:tt)* }) => {
+        $crate::refs::reference!(@ ($(#[$meta])* pub struct $name) $noun () $($fields)*);
     };
-    (@ ($($head:tt)*) ($($done:tt)*)) => {
+    (@ ($($head:tt)*) $noun:literal ($($done:tt)*)) => {
         #[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
         #[serde(rename_all = "camelCase")]
         $($head)* { $($done)* }
     };
-    (@ $head:tt $done:tt $(#[$meta:meta])* group $(= $default:literal)?, $($rest:tt)*) => {
-        $crate::refs::reference!(
-            @ $head $done @ "purlin_crd::bounds::GroupName" $(#[$meta])* group $(= $default)?, $($rest)*
-        );
-    };
-    (@ $head:tt $done:tt $(#[$meta:meta])* kind $(= $default:literal)?, $($rest:tt)*) => {
-        $crate::refs::reference!(
-            @ $head $done @ "purlin_crd::bounds::KindName" $(#[$meta])* kind $(= $default)?, $($rest)*
-        );
-    };
-    (@ $head:tt $done:tt $(#[$meta:meta])* name, $($rest:tt)*) => {
-        $crate::refs::reference!(@ $head $done @ "purlin_crd::bounds::ObjectName" $(#[$meta])* name, $($rest)*);
-    };
-    (@ $head:tt $done:tt $(#[$meta:meta])* namespace?, $($rest:tt)*) => {
-        $crate::refs::reference!(
-            @ $head $done ? "Option<purlin_crd::bounds::NamespaceName>" $(#[$meta])* namespace: String, $($rest)*
-        );
-    };
-    (@ $head:tt $done:tt $(#[$meta:meta])* port?, $($rest:tt)*) => {
-        $crate::refs::reference!(
-            @ $head $done ? "Option<purlin_crd::bounds::PortNumber>" $(#[$meta])* port: u16, $($rest)*
-        );
-    };
-    (@ $head:tt $done:tt $(#[$meta:meta])* section_name?, $($rest:tt)*) => {
-        $crate::refs::reference!(
-            @ $head $done ? "Option<purlin_crd::bounds::SectionName>" $(#[$meta])* section_name: String, $($rest)*
-        );
-    };
-    (@ $head:tt ($($done:tt)*) $(#[$meta:meta])* pub $field:ident: $type:ty, $($rest:tt)*) => {
-        $crate::refs::reference!(@ $head ($($done)* $(#[$meta])* pub $field: $type,) $($rest)*);
-    };
-    (@ $head:tt ($($done:tt)*) @ $bounds:literal $(#[$meta:meta])* $field:ident $(= $default:literal)?,
-        $($rest:tt)*) => {
-        $crate::refs::reference!(@ $head (
+    (@ $head:tt $noun:literal ($($done:tt)*) group $(= $default:literal)?, $($rest:tt)*) => {
+        $crate::refs::reference!(@ $head $noun (
             $($done)*
-            $(#[$meta])*
-            #[schemars(with = $bounds)]
+            #[doc = concat!("The ", $noun, "'s API group; empty for the core group.")]
+            #[schemars(with = "purlin_crd::bounds::GroupName")]
             $(#[serde(default = $default)])?
-            pub $field: String,
+            pub group: String,
         ) $($rest)*);
     };
-    (@ $head:tt ($($done:tt)*) ? $bounds:literal $(#[$meta:meta])* $field:ident: $type:ty, $($rest:tt)*) => {
-        $crate::refs::reference!(@ $head (
+    (@ $head:tt $noun:literal ($($done:tt)*) kind $(= $default:literal)?, $($rest:tt)*) => {
+        $crate::refs::reference!(@ $head $noun (
             $($done)*
-            $(#[$meta])*
-            #[schemars(with = $bounds)]
-            #[serde(skip_serializing_if = "Option::is_none")]
-            pub $field: Option<$type>,
+            #[doc = concat!("The ", $noun, "'s kind.")]
+            #[schemars(with = "purlin_crd::bounds::KindName")]
+            $(#[serde(default = $default)])?
+            pub kind: String,
         ) $($rest)*);
+    };
+    (@ $head:tt $noun:literal ($($done:tt)*) name, $($rest:tt)*) => {
+        $crate::refs::reference!(@ $head $noun (
+            $($done)*
+            #[doc = concat!("The ", $noun, "'s name.")]
+            #[schemars(with = "purlin_crd::bounds::ObjectName")]
+            pub name: String,
+        ) $($rest)*);
+    };
+    (@ $head:tt $noun:literal ($($done:tt)*) namespace, $($rest:tt)*) => {
+        $crate::refs::reference!(@ $head $noun (
+            $($done)*
+            #[doc = concat!("The ", $noun, "'s namespace; the referrer's own when absent.")]
+            #[schemars(with = "Option<purlin_crd::bounds::NamespaceName>")]
+            #[serde(skip_serializing_if = "Option::is_none")]
+            pub namespace: Option<String>,
+        ) $($rest)*);
+    };
+    (@ $head:tt $noun:literal $done:tt backend, $($rest:tt)*) => {
+        $crate::refs::reference!(@ $head $noun $done
+            group = "String::new",
+            kind = "crate::backend::service_kind",
+            name,
+            namespace,
+            /// The Service's port (not the target port); needed for a Service.
+            #[schemars(with = "Option<purlin_crd::bounds::PortNumber>")]
+            #[serde(skip_serializing_if = "Option::is_none")]
+            pub port: Option<u16>,
+            $($rest)*
+        );
+    };
+    (@ $head:tt $noun:literal ($($done:tt)*) $(#[$meta:meta])* pub $field:ident: $type:ty, $($rest:tt)*) => {
+        $crate::refs::reference!(@ $head $noun ($($done)* $(#[$meta])* pub $field: $type,) $($rest)*);
     };
 }
 
@@ -76,69 +75,31 @@ fn secret_kind() -> String {
     "Secret".to_owned()
 }
 
-pub(crate) fn service_kind() -> String {
-    "Service".to_owned()
-}
-
 reference! {
     /// An object in the same namespace.
-    pub struct LocalObjectReference {
-        /// The object's API group; empty for the core group.
+    pub struct LocalObjectReference to "object" {
         group,
-        /// The object's kind.
         kind,
-        /// The object's name.
         name,
     }
 }
 
 reference! {
     /// An object in this or, where a ReferenceGrant allows it, in another namespace.
-    pub struct ObjectReference {
-        /// The object's API group; empty for the core group.
+    pub struct ObjectReference to "object" {
         group,
-        /// The object's kind.
         kind,
-        /// The object's name.
         name,
-        /// The object's namespace; the referrer's own when absent.
-        namespace?,
+        namespace,
     }
 }
 
 reference! {
     /// A Secret, in this or, where a ReferenceGrant allows it, in another namespace.
-    pub struct SecretObjectReference {
-        /// The object's API group; empty for the core group.
+    pub struct SecretObjectReference to "object" {
         group = "String::new",
-        /// The object's kind.
         kind = "secret_kind",
-        /// The object's name.
         name,
-        /// The object's namespace; the referrer's own when absent.
-        namespace?,
-    }
-}
-
-/// A Service cannot be reached without a port.
-pub(crate) const SERVICE_HAS_PORT: Rules = &[(
-    "(size(self.group) == 0 && self.kind == 'Service') ? has(self.port) : true",
-    "Must have port for Service reference",
-)];
-
-reference! {
-    /// A backend, in this or, where a ReferenceGrant allows it, in another namespace.
-    #[schemars(transform = rules(SERVICE_HAS_PORT))]
-    pub struct BackendObjectReference {
-        /// The backend's API group; empty for the core group.
-        group = "String::new",
-        /// The backend's kind.
-        kind = "service_kind",
-        /// The backend's name.
-        name,
-        /// The backend's namespace; the route's own when absent.
-        namespace?,
-        /// The Service's port (not the target port); needed for a Service.
-        port?,
+        namespace,
     }
 }
