@@ -1,12 +1,22 @@
-//! Objects that a server has to accept, and objects that it has to refuse with the reason: `cases/<kind>.yaml`.
+//! Objects that a server has to accept, and objects that it has to refuse with the reason: `cases/*.yaml`.
+//!
+//! A file is for one kind, or for what several kinds have in common; there a case says only what it is about, and the
+//! rest of the spec that a kind needs is filled in.
 
 pub use purlin_crd::cases::{Case, Refusal};
+use serde_json::{Value, json};
 
-const FILES: [(&str, &str); 4] = [
-    ("GatewayClass", include_str!("../cases/gatewayclass.yaml")),
-    ("Gateway", include_str!("../cases/gateway.yaml")),
-    ("HTTPRoute", include_str!("../cases/httproute.yaml")),
-    ("ReferenceGrant", include_str!("../cases/referencegrant.yaml")),
+const ROUTE: &str = include_str!("../cases/route.yaml");
+const LISTENER: &str = include_str!("../cases/listener.yaml");
+
+/// A kind, its own cases, and those that it shares with others.
+type Files = (&'static str, &'static str, &'static [&'static str]);
+
+const FILES: [Files; 4] = [
+    ("GatewayClass", include_str!("../cases/gatewayclass.yaml"), &[]),
+    ("Gateway", include_str!("../cases/gateway.yaml"), &[LISTENER]),
+    ("HTTPRoute", include_str!("../cases/httproute.yaml"), &[ROUTE]),
+    ("ReferenceGrant", include_str!("../cases/referencegrant.yaml"), &[]),
 ];
 
 /// All cases of all kinds, in version v1.
@@ -15,9 +25,28 @@ const FILES: [(&str, &str); 4] = [
 /// Where an embedded file is not well-formed; the tests of this crate read them all.
 pub fn cases() -> Vec<Case> {
     let crds = crate::crds();
-    let cases = |(kind, text): &(&str, &str)| {
+    let cases = |(kind, own, shared): &Files| {
         let crd = crds.iter().find(|crd| crd["spec"]["names"]["kind"] == *kind);
-        purlin_crd::cases::read(crd.unwrap_or_else(|| panic!("no kind {kind}")), "v1", text)
+        let crd = crd.unwrap_or_else(|| panic!("no kind {kind}"));
+        let mut cases = purlin_crd::cases::read(crd, "v1", own);
+        for text in *shared {
+            cases.extend(purlin_crd::cases::read(crd, "v1", text).into_iter().map(|case| filled_in(kind, case)));
+        }
+        cases
     };
     FILES.iter().flat_map(cases).collect()
+}
+
+/// The case with all that an object of its kind has to have, unless it has no spec at all.
+fn filled_in(kind: &str, mut case: Case) -> Case {
+    let needed = match kind {
+        "Gateway" => json!({ "gatewayClassName": "purlin" }),
+        _ => json!({}),
+    };
+    if let (Some(Value::Object(spec)), Value::Object(needed)) = (case.object.get_mut("spec"), needed) {
+        for (field, value) in needed {
+            spec.entry(field).or_insert(value);
+        }
+    }
+    case
 }
