@@ -3,7 +3,6 @@
 use purlin_crd::schema::rule;
 use schemars::Schema;
 
-use crate::bounds::Weight;
 use crate::refs::reference;
 
 pub(crate) fn service_kind() -> String {
@@ -36,9 +35,6 @@ reference! {
     #[schemars(transform = service_has_port)]
     pub struct BackendRef to "backend" {
         backend,
-        /// The backend's share: its weight over the sum of all weights of the rule; 0 gets nothing.
-        #[schemars(with = "Weight")]
-        #[serde(default = "one")]
-        pub weight: i32,
+        weight,
     }
 }

@@ -16,4 +16,9 @@ purlin_crd::bounds! {
         "pattern": r"(^\*$)|(^(http(s)?):\/\/(((\*\.)?([a-zA-Z0-9\-]+\.)*[a-zA-Z0-9-]+|\*)(:([0-9]{1,5}))?)$)" }
     pub(crate) RedirectStatus { "type": "integer", "enum": [301, 302, 303, 307, 308] }
     pub(crate) Weight { "type": "integer", "format": "int32", "minimum": 0, "maximum": 1000000 }
+    pub(crate) AbsoluteUri { "type": "string", "minLength": 1, "maxLength": 253,
+        "pattern": r"^(([^:/?#]+):)(//([^/?#]*))([^?#]*)(\?([^#]*))?(#(.*))?" }
+    /// A named set of certificate authorities.
+    pub(crate) WellKnownAuthorities { "type": "string", "minLength": 1, "maxLength": 253,
+        "pattern": r"^(System|([a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*/([A-Za-z0-9][-A-Za-z0-9_.]{0,61})?[A-Za-z0-9]))$" }
 }

@@ -7,15 +7,22 @@ pub use purlin_crd::cases::{Case, Refusal};
 use serde_json::{Value, json};
 
 const ROUTE: &str = include_str!("../cases/route.yaml");
+const L4_ROUTE: &str = include_str!("../cases/l4route.yaml");
 const LISTENER: &str = include_str!("../cases/listener.yaml");
 
 /// A kind, its own cases, and those that it shares with others.
 type Files = (&'static str, &'static str, &'static [&'static str]);
 
-const FILES: [Files; 4] = [
+const FILES: [Files; 10] = [
     ("GatewayClass", include_str!("../cases/gatewayclass.yaml"), &[]),
     ("Gateway", include_str!("../cases/gateway.yaml"), &[LISTENER]),
+    ("ListenerSet", include_str!("../cases/listenerset.yaml"), &[LISTENER]),
     ("HTTPRoute", include_str!("../cases/httproute.yaml"), &[ROUTE]),
+    ("GRPCRoute", include_str!("../cases/grpcroute.yaml"), &[ROUTE]),
+    ("TLSRoute", include_str!("../cases/tlsroute.yaml"), &[ROUTE, L4_ROUTE]),
+    ("TCPRoute", include_str!("../cases/tcproute.yaml"), &[ROUTE, L4_ROUTE]),
+    ("UDPRoute", include_str!("../cases/udproute.yaml"), &[ROUTE, L4_ROUTE]),
+    ("BackendTLSPolicy", include_str!("../cases/backendtlspolicy.yaml"), &[]),
     ("ReferenceGrant", include_str!("../cases/referencegrant.yaml"), &[]),
 ];
 
@@ -39,8 +46,12 @@ pub fn cases() -> Vec<Case> {
 
 /// The case with all that an object of its kind has to have, unless it has no spec at all.
 fn filled_in(kind: &str, mut case: Case) -> Case {
+    let rules = json!([{ "backendRefs": [{ "name": "web", "port": 80 }] }]);
     let needed = match kind {
         "Gateway" => json!({ "gatewayClassName": "purlin" }),
+        "ListenerSet" => json!({ "parentRef": { "name": "edge" } }),
+        "TLSRoute" => json!({ "hostnames": ["example.com"], "rules": rules }),
+        "TCPRoute" | "UDPRoute" => json!({ "rules": rules }),
         _ => json!({}),
     };
     if let (Some(Value::Object(spec)), Value::Object(needed)) = (case.object.get_mut("spec"), needed) {

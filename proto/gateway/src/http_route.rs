@@ -7,8 +7,8 @@ use purlin_crd::schema::{Rules, atomic, map_by, rules};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::backend::{one, service_has_port};
-use crate::bounds::{PathValue, QueryValue, Weight};
+use crate::backend::service_has_port;
+use crate::bounds::{PathValue, QueryValue};
 use crate::header::{HttpHeaderMatch, ValueMatchType, exact};
 use crate::http_filter::{HttpRouteFilter, http_filters};
 use crate::refs::reference;
@@ -263,10 +263,7 @@ reference! {
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         pub filters: Vec<HttpRouteFilter>,
         backend,
-        /// The backend's share: its weight over the sum of all weights of the rule; 0 gets nothing.
-        #[schemars(with = "Weight")]
-        #[serde(default = "one")]
-        pub weight: i32,
+        weight,
     }
 }
 

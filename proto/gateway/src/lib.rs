@@ -1,8 +1,9 @@
-//! Gateway API v1.6.3, standard channel: GatewayClass, Gateway, HTTPRoute and ReferenceGrant.
+//! Gateway API v1.6.3, standard channel: GatewayClass, Gateway and ListenerSet; HTTPRoute, GRPCRoute, TLSRoute, TCPRoute
+//! and UDPRoute; BackendTLSPolicy and ReferenceGrant.
 //!
-//! The Rust types are the definition. A type's serde attributes say how an object is read and which defaults hold, its
-//! schemars attributes say what is accepted, and its doc comments are what `kubectl explain` shows; [`crds`] derives
-//! the four CustomResourceDefinitions from them.
+//! The Rust types are the definition, as [`purlin_crd`] has it: what their attributes and doc comments say is how an
+//! object is read, what is accepted, and what `kubectl explain` shows; [`crds`] derives the
+//! CustomResourceDefinitions from them.
 //!
 //! Invariants:
 //! - The definitions equal the published ones in every path, type, bound, default, list type and CEL rule. The facts
@@ -14,6 +15,7 @@
 //! - [`cases`] holds objects that a server has to accept, and objects that it has to refuse with the reason.
 
 mod backend;
+mod backend_tls_policy;
 mod bounds;
 pub mod cases;
 mod crd;
@@ -21,25 +23,34 @@ mod filter;
 mod gateway;
 mod gateway_class;
 mod gateway_tls;
+mod grpc_route;
 mod header;
 mod http_filter;
 mod http_route;
+mod l4_route;
 mod listener;
+mod listener_set;
 mod mirror;
+mod policy;
 mod reference_grant;
 mod refs;
 mod route;
 
 pub use backend::*;
+pub use backend_tls_policy::*;
 pub use crd::crds;
 pub use gateway::*;
 pub use gateway_class::*;
 pub use gateway_tls::*;
+pub use grpc_route::*;
 pub use header::*;
 pub use http_filter::*;
 pub use http_route::*;
+pub use l4_route::*;
 pub use listener::*;
+pub use listener_set::*;
 pub use mirror::*;
+pub use policy::*;
 pub use reference_grant::*;
 pub use refs::*;
 pub use route::*;

@@ -2,7 +2,8 @@
 
 /// A struct that refers to what `to` says, in words. The fields `group`, `kind`, `name` and `namespace` have their type,
 /// bounds and description from here, so that no kind can differ in them; `kind = "secret_kind"` names what makes the
-/// default. `backend` stands for the fields of a reference to a backend. Other fields stand as they are.
+/// default. `backend` stands for the fields of a reference to a backend, `weight` for its
+/// share. Other fields stand as they are.
 macro_rules! reference {
     ($(#[$meta:meta])* pub struct $name:ident to $noun:literal { $($fields:tt)* }) => {
         $crate::refs::reference!(@ ($(#[$meta])* pub struct $name) $noun () $($fields)*);
@@ -57,6 +58,15 @@ macro_rules! reference {
             #[schemars(with = "Option<purlin_crd::bounds::PortNumber>")]
             #[serde(skip_serializing_if = "Option::is_none")]
             pub port: Option<u16>,
+            $($rest)*
+        );
+    };
+    (@ $head:tt $noun:literal $done:tt weight, $($rest:tt)*) => {
+        $crate::refs::reference!(@ $head $noun $done
+            /// The backend's share: its weight over the sum of all weights of the rule; 0 gets nothing.
+            #[schemars(with = "crate::bounds::Weight")]
+            #[serde(default = "crate::backend::one")]
+            pub weight: i32,
             $($rest)*
         );
     };
