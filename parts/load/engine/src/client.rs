@@ -78,7 +78,9 @@ impl Client {
         match self {
             Client::Http1(client) => client.open(worker).await,
             Client::Http2(client) => client.open(worker).await,
-            Client::WebSocket(client, handshake) => client.open(worker, handshake).await,
+            Client::WebSocket(client, handshake) => {
+                client.open(worker, handshake, Instant::now() + worker.plan.timeout).await
+            }
         }
     }
 }

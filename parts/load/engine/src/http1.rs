@@ -1,17 +1,20 @@
 //! A connection that speaks HTTP/1.1: one request at a time.
 
-use std::future::poll_fn;
-use std::io;
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+mod tests;
+
 use std::pin::Pin;
-use std::task::{Context, Poll, ready};
+use std::task::Context;
 use std::time::Instant;
 
 use purlin_load_model::tally::ErrorKind;
 use purlin_load_wire::http1::{Limits, Response, Sent};
-use tokio::io::{AsyncRead as _, AsyncWrite as _, ReadBuf};
+use tokio::io::{AsyncRead as _, ReadBuf};
 
 use crate::connect::Socket;
 use crate::deadline::Deadline;
+use crate::round_trip::RoundTrip;
 use crate::worker::Worker;
 
 /// A connection of HTTP/1.1, open or not.
@@ -47,14 +50,12 @@ impl Http1 {
         if self.socket.as_mut().is_some_and(|socket| is_closed(socket, worker)) {
             self.close(worker);
         }
-        let ended = match self.open(worker).await {
-            Ok(()) => self.round_trip(worker, request, sent, deadline).await,
-            Err(error) => return Err(error),
-        };
-        if ended.is_err() || !self.response.keep_alive() {
+        self.open(worker).await?;
+        let ended = self.round_trip(worker, request, sent, deadline).await;
+        if ended != Ok(true) {
             self.close(worker);
         }
-        ended.map(|()| self.response.status())
+        ended.map(|_| self.response.status())
     }
 
     /// The value of a header of the last answer, if heads are kept.
@@ -73,86 +74,23 @@ impl Http1 {
         }
     }
 
+    /// Returns whether the connection can take the next request.
     async fn round_trip(
         &mut self,
         worker: &Worker,
         request: &[u8],
         sent: Sent,
         deadline: Instant,
-    ) -> Result<(), ErrorKind> {
+    ) -> Result<bool, ErrorKind> {
         let Some(socket) = self.socket.as_mut() else { return Err(ErrorKind::Connect) };
         self.response.begin(sent);
-        let (response, limit) = (&mut self.response, &mut self.deadline);
-        let mut written = 0;
-        poll_fn(|cx| {
-            if let Poll::Ready(ended) = advance(socket, worker, request, &mut written, response, cx) {
-                return Poll::Ready(ended);
-            }
-            limit.poll(deadline, cx).map(|()| Err(ErrorKind::Timeout))
-        })
-        .await
-    }
-}
-
-/// Writes what is left of the request, and reads: a server may answer before it has all of it.
-fn advance(
-    socket: &mut Socket,
-    worker: &Worker,
-    request: &[u8],
-    written: &mut usize,
-    response: &mut Response,
-    cx: &mut Context<'_>,
-) -> Poll<Result<(), ErrorKind>> {
-    if *written < request.len()
-        && let Poll::Ready(Err(_)) = write(socket, worker, request, written, cx)
-    {
-        // Before it closed, it may have said why.
-        return read(socket, worker, response, cx).map(|ended| ended.and(Err(ErrorKind::Closed)));
-    }
-    read(socket, worker, response, cx)
-}
-
-fn write(
-    socket: &mut Socket,
-    worker: &Worker,
-    request: &[u8],
-    written: &mut usize,
-    cx: &mut Context<'_>,
-) -> Poll<io::Result<()>> {
-    while let Some(rest) = request.get(*written..).filter(|rest| !rest.is_empty()) {
-        let count = ready!(Pin::new(&mut *socket).poll_write(cx, rest))?;
-        *written += count;
-        worker.tally.borrow_mut().bytes_sent += count as u64;
-    }
-    Pin::new(socket).poll_flush(cx)
-}
-
-fn read(
-    socket: &mut Socket,
-    worker: &Worker,
-    response: &mut Response,
-    cx: &mut Context<'_>,
-) -> Poll<Result<(), ErrorKind>> {
-    let buffer = &mut *worker.buffer.borrow_mut();
-    loop {
-        let mut into = ReadBuf::new(buffer);
-        if ready!(Pin::new(&mut *socket).poll_read(cx, &mut into)).is_err() {
-            return Poll::Ready(Err(ErrorKind::Closed));
-        }
-        let read = into.filled();
-        if read.is_empty() {
-            return Poll::Ready(match response.end_of_stream() {
-                Ok(true) => Ok(()),
-                _ => Err(ErrorKind::Closed),
-            });
-        }
-        worker.tally.borrow_mut().bytes_received += read.len() as u64;
-        match response.feed(read) {
-            Ok(fed) if fed.done && fed.consumed == read.len() => return Poll::Ready(Ok(())),
-            Ok(fed) if !fed.done => {}
+        let ended =
+            RoundTrip::new(socket, worker, request, &mut self.response).run(&mut self.deadline, deadline).await?;
+        if !ended.behind.is_empty() {
             // More than was asked for: what it belongs to cannot be told.
-            Ok(_) | Err(_) => return Poll::Ready(Err(ErrorKind::Protocol)),
+            return Err(ErrorKind::Protocol);
         }
+        Ok(ended.sent && self.response.keep_alive())
     }
 }
 

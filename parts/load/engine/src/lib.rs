@@ -30,10 +30,14 @@ mod options;
 mod pacer;
 mod prepare;
 mod report;
+mod round_trip;
 mod run;
 #[cfg(test)]
 mod samples;
 mod self_test;
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+mod testing;
 mod thread;
 mod timer;
 mod trace;

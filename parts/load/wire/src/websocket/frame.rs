@@ -40,6 +40,11 @@ impl Opcode {
     pub(super) fn is_control(self) -> bool {
         matches!(self, Opcode::Close | Opcode::Ping | Opcode::Pong)
     }
+
+    /// Whether the first byte of a header is that of a control frame: the opcodes tell by their highest bit.
+    pub(super) fn is_control_byte(first: u8) -> bool {
+        first & 0x08 != 0
+    }
 }
 
 /// The payload of a ping or a pong: 125 bytes at most.

@@ -164,6 +164,14 @@ impl Reader {
         }
     }
 
+    /// Whether a message has begun to come and has no end yet.
+    pub fn is_within_message(&self) -> bool {
+        // Of a frame whose header is not whole, the first byte tells what it is for.
+        let begins =
+            || self.header.first().is_some_and(|first| self.header_len > 0 && !Opcode::is_control_byte(*first));
+        self.message.is_some() || (self.frame.is_none() && begins())
+    }
+
     fn advance(&mut self, rest: &mut &[u8]) -> Result<Option<Ended>, Fault> {
         while !self.over {
             let Some(frame) = self.frame else {

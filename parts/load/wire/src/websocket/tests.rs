@@ -75,6 +75,32 @@ fn text(text: &str) -> Seen {
 }
 
 #[test]
+fn a_message_is_known_from_its_first_byte_to_its_last() {
+    #[track_caller]
+    fn check(bytes: &[u8], expected: bool) {
+        let mut reader = Reader::new(None);
+        let mut rest = bytes;
+        while !rest.is_empty() {
+            let consumed = reader.feed(rest).unwrap().consumed;
+            rest = &rest[consumed..];
+        }
+        assert_eq!(reader.is_within_message(), expected, "{bytes:?}");
+    }
+    check(b"", false);
+    check(b"\x81", true);
+    check(b"\x81\x02", true);
+    check(b"\x82\x02a", true);
+    check(b"\x81\x02ab", false);
+    // Between fragments, with and without a ping.
+    check(b"\x01\x02ab", true);
+    check(b"\x01\x02ab\x89", true);
+    check(b"\x01\x02ab\x89\x01a\x80\x00", false);
+    check(b"\x89", false);
+    check(b"\x89\x02a", false);
+    check(b"\x89\x00\x81\x00\x81", true);
+}
+
+#[test]
 fn messages_are_put_together() {
     #[track_caller]
     fn check(bytes: &[u8], expected: &[Seen]) {
