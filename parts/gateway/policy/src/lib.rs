@@ -4,5 +4,9 @@
 //! that it is given. So each is tested by itself, by law and by simulation; the proxy has the sockets.
 
 mod cidr;
+mod cors;
+mod fault;
 
 pub use cidr::CidrSet;
+pub use cors::{Cors, Preflight};
+pub use fault::{Injected, grpc_to_http, inject};
