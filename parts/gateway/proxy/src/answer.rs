@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use http::header::{CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, LOCATION, SERVER};
-use http::{HeaderValue, Response, StatusCode, Version};
+use http::{HeaderMap, HeaderValue, Response, StatusCode, Version};
 
 use crate::body::Out;
 use crate::head::Refused;
@@ -24,7 +24,7 @@ pub(crate) struct Failure {
     pub(crate) malformed: Option<Malformed>,
 }
 
-const fn failure(status: StatusCode, flag: &'static str, why: &'static str) -> Failure {
+pub(crate) const fn failure(status: StatusCode, flag: &'static str, why: &'static str) -> Failure {
     Failure { status, flag, why, close: false, malformed: None }
 }
 
@@ -94,6 +94,16 @@ pub(crate) fn fail(failure: Failure, mut record: Box<Record>) -> Response<Out> {
 pub(crate) fn redirect(status: StatusCode, location: HeaderValue, record: Box<Record>) -> Response<Out> {
     let mut response = local(status, Bytes::new(), record);
     response.headers_mut().insert(LOCATION, location);
+    response
+}
+
+/// An answer without a body whose head says all.
+pub(crate) fn bare(status: StatusCode, headers: HeaderMap, record: Box<Record>) -> Response<Out> {
+    let mut response = local(status, Bytes::new(), record);
+    if status == StatusCode::NO_CONTENT {
+        response.headers_mut().remove(CONTENT_LENGTH);
+    }
+    response.headers_mut().extend(headers);
     response
 }
 

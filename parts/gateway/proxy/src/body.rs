@@ -73,6 +73,8 @@ pub(crate) struct Upload {
     h2: bool,
     state: Rc<UploadState>,
     silence: Silence,
+    /// Bytes that may come, where a policy says so.
+    limit: Option<u64>,
 }
 
 impl Upload {
@@ -84,7 +86,12 @@ impl Upload {
             ended: Cell::new(inner.is_end_stream()),
         });
         let h2 = version == Version::HTTP_2;
-        (Self { inner, h2, state: Rc::clone(&state), silence: Silence::new(limit) }, state)
+        (Self { inner, h2, state: Rc::clone(&state), silence: Silence::new(limit), limit: None }, state)
+    }
+
+    /// Ends in an error after so many bytes.
+    pub(crate) fn limit(&mut self, bytes: u64) {
+        self.limit = Some(bytes);
     }
 }
 
@@ -111,7 +118,15 @@ impl Body for Upload {
                 Some(Err(BROKEN_OFF.into()))
             }
             None => None,
-            Some(Ok(frame)) => Some(Ok(counted(frame, |n| this.state.bytes.set(this.state.bytes.get() + n)))),
+            Some(Ok(frame)) => {
+                let frame = counted(frame, |n| this.state.bytes.set(this.state.bytes.get() + n));
+                if this.limit.is_some_and(|limit| this.state.bytes.get() > limit) {
+                    this.state.ended.set(false);
+                    this.state.failed.set(Some(Failure::BODY_TOO_LARGE));
+                    return Poll::Ready(Some(Err("the body is larger than the route allows".into())));
+                }
+                Some(Ok(frame))
+            }
             Some(Err(error)) => {
                 this.state.failed.set(Some(if malformed(&error) { Failure::BAD_UPLOAD } else { Failure::UPLOAD }));
                 Some(Err(error.into()))

@@ -16,6 +16,7 @@ use crate::filters::{self, Outgoing};
 use crate::forward::{Onward, forward};
 use crate::head::{self, Target};
 use crate::headers;
+use crate::policy::Plan;
 use crate::record::Record;
 use crate::snapshot::{Act, NoListener, Rule, RuleId, Share};
 use crate::trace::Ids;
@@ -52,7 +53,22 @@ pub(crate) async fn serve(downstream: Rc<Downstream>, mut request: Request<Incom
         Err(failure) => return answer::fail(failure, record),
     };
     let Some(rule) = snapshot.rule(id) else { return answer::fail(Failure::NO_ROUTE, record) };
-    act(rule, Asked { head, upload, target, upgrade }, record).await
+    let asked = Asked { head, upload, target, upgrade };
+    match &rule.policy {
+        None => act(rule, asked, record).await,
+        // Boxed, so that what policies remember costs only the requests that have some.
+        Some(plan) => Box::pin(policed(plan, rule, asked, record)).await,
+    }
+}
+
+/// A request of a rule that policies hold for.
+async fn policed(plan: &Plan, rule: &Rule, mut asked: Asked, mut record: Box<Record>) -> Response<Out> {
+    let after = plan.after(&asked.head);
+    let answer = match plan.admit(&asked.head, &mut asked.upload, &mut record).await {
+        Ok(()) => act(rule, asked, record).await,
+        Err(refusal) => refusal.answer(record),
+    };
+    after.finish(answer)
 }
 
 /// The protocol that the client wants to change to, by either version's means.

@@ -30,6 +30,7 @@ mod io;
 mod listen;
 mod metrics;
 mod path;
+mod policy;
 mod pool;
 mod proxy;
 mod record;

@@ -17,6 +17,7 @@ pub(crate) struct Metrics {
     pub(crate) pool_reused: Counter,
     pub(crate) log_dropped: Counter,
     pub(crate) applies: Counter,
+    pub(crate) policies: PolicyMetrics,
     /// Requests that no rule matched, or that were refused.
     pub(crate) unrouted: Arc<RouteMetrics>,
 }
@@ -51,7 +52,39 @@ impl Metrics {
                 &[],
             ),
             applies: counter("purlin_gateway_snapshots_total", "Configurations applied.", &[]),
+            policies: PolicyMetrics::new(),
             unrouted: Arc::new(RouteMetrics::new(None)),
+        }
+    }
+}
+
+/// What policies did to requests.
+#[derive(Clone, Debug)]
+pub(crate) struct PolicyMetrics {
+    pub(crate) preflights: Counter,
+    pub(crate) preflights_refused: Counter,
+    pub(crate) too_large: Counter,
+    pub(crate) faults_delayed: Counter,
+    pub(crate) faults_aborted: Counter,
+}
+
+impl PolicyMetrics {
+    fn new() -> Self {
+        let preflight = |outcome| {
+            let help = "CORS preflights answered, by outcome.";
+            counter("purlin_gateway_cors_preflights_total", help, &[("outcome", outcome)])
+        };
+        let fault = |kind| {
+            let help = "Requests that a policy delayed or aborted on purpose, by kind.";
+            counter("purlin_gateway_faults_total", help, &[("kind", kind)])
+        };
+        let help = "Requests refused because they were larger than their route's policy allows.";
+        Self {
+            preflights: preflight("allowed"),
+            preflights_refused: preflight("refused"),
+            too_large: counter("purlin_gateway_too_large_requests_total", help, &[]),
+            faults_delayed: fault("delay"),
+            faults_aborted: fault("abort"),
         }
     }
 }

@@ -10,8 +10,8 @@ use std::time::Duration;
 
 use http::Method;
 use purlin_traffic::model::{
-    self, Action, ClientSettings, ClusterName, ObjectName, PathMatch, Protocol, RouteModel, RouteName, RulePolicy,
-    Serve, ValueMatch,
+    self, Action, ClientSettings, ClusterName, ObjectName, PathMatch, Protocol, RouteModel, RouteName, Serve,
+    ValueMatch,
 };
 use regex::{Regex, RegexBuilder};
 use rustls::crypto::CryptoProvider;
@@ -21,6 +21,7 @@ use super::rules::{PathTest, Test};
 use super::{Act, BindPlan, Cluster, HostMap, HostRules, ListenerPlan, Rule, RuleId, Share, Snapshot};
 use crate::filters::{Change, Filter};
 use crate::metrics::RouteMetrics;
+use crate::policy::Plan;
 use crate::proxy::{CompileError, Place};
 use crate::tls;
 
@@ -151,9 +152,8 @@ impl Compiler<'_> {
         let request_filters = filters(&rule.request_filters, &mut broken);
         let response_filters = changes(&rule.response_filters, &mut broken);
         let act = self.act(&rule.action, &mut broken);
-        if *rule.policy != RulePolicy::default() || !rule.mirrors.is_empty() {
-            broken.push("its policies and mirrors are not built".to_owned());
-        }
+        broken.extend(not_built_of(rule).map(|what| format!("{what} not built")));
+        let policy = ok(Plan::compile(&rule.policy), &mut broken).flatten();
         let compiled = Rule {
             label: format!("{}/{}", rule.route.object, rule.index).into(),
             path,
@@ -165,6 +165,7 @@ impl Compiler<'_> {
             act: if broken.is_empty() { act } else { Act::Broken },
             request_timeout: rule.request_timeout.filter(|t| *t > Duration::ZERO),
             backend_timeout: rule.backend_timeout.map(|t| Some(t).filter(|t| *t > Duration::ZERO)),
+            policy,
             metrics: self.metrics(&rule.route),
         };
         self.rules.push(compiled);
@@ -235,6 +236,21 @@ fn not_built(bind: &model::Bind, listener: &model::Listener) -> Option<&'static 
         () if listener.tls.as_ref().is_some_and(|tls| tls.client_auth.is_some()) => Some("client certificates are"),
         () => None,
     }
+}
+
+/// What the policies of a rule ask for that is not built.
+fn not_built_of(rule: &model::Rule) -> impl Iterator<Item = &'static str> {
+    let policy = &rule.policy;
+    let asked = [
+        (policy.access.is_some(), "access policies are"),
+        (!policy.rate_limits.is_empty(), "rate limits are"),
+        (policy.retry.is_some(), "retries are"),
+        (policy.persistence.is_some(), "session persistence is"),
+        (policy.sticky_split.is_some(), "sticky splits are"),
+        (policy.compression.is_some(), "compression is"),
+        (!rule.mirrors.is_empty(), "mirrors are"),
+    ];
+    asked.into_iter().filter_map(|(asked, what)| asked.then_some(what))
 }
 
 fn ok<T>(result: Result<T, String>, broken: &mut Vec<String>) -> Option<T> {

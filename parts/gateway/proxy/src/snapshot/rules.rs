@@ -16,6 +16,7 @@ use regex::Regex;
 use super::{Cluster, RuleId};
 use crate::filters::{Change, Filter};
 use crate::metrics::RouteMetrics;
+use crate::policy::Plan;
 
 /// A rule, ready to use.
 #[derive(Debug)]
@@ -33,6 +34,8 @@ pub(crate) struct Rule {
     pub(crate) request_timeout: Option<Duration>,
     /// `Some(None)`: no limit; None: the platform's default.
     pub(crate) backend_timeout: Option<Option<Duration>>,
+    /// None: no policy asks for anything.
+    pub(crate) policy: Option<Box<Plan>>,
     pub(crate) metrics: Arc<RouteMetrics>,
 }
 

@@ -10,6 +10,7 @@ mod frames;
 mod http2;
 mod leave;
 mod limits;
+mod policies;
 mod rig;
 mod strict;
 mod tls;

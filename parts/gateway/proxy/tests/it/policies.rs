@@ -1,0 +1,116 @@
+//! What policies do to requests and answers.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use purlin_traffic::model::{AbortStatus, BackendProtocol, Cors, Fault, RequestLimits, Rule, RulePolicy};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+use crate::backend::{Backend, scripted};
+use crate::rig::{PATIENCE, Reply, Rig, rule};
+
+const H1: BackendProtocol = BackendProtocol::Http1;
+
+fn policed(prefix: &str, policy: RulePolicy) -> Rule {
+    Rule { policy: Arc::new(policy), ..rule(prefix, "svc") }
+}
+
+fn request(line: &str, headers: &str) -> String {
+    format!("{line} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n{headers}\r\n")
+}
+
+#[tokio::test]
+async fn cross_origin_requests() {
+    let reply = b"HTTP/1.1 200 OK\r\nAccess-Control-Allow-Origin: *\r\nX-A: 1\r\nContent-Length: 0\r\n\r\n";
+    let cors = Cors {
+        origins: vec!["https://*.example".into()],
+        credentials: true,
+        methods: vec!["PUT".into()],
+        headers: vec!["*".into()],
+        expose: vec!["x-a".into()],
+        max_age: Duration::from_secs(5),
+    };
+    let at = scripted(reply.to_vec()).await;
+    let limits = RequestLimits { target_bytes: Some(10), ..RequestLimits::default() };
+    let policy = RulePolicy { cors: Some(Arc::new(cors)), limits, ..RulePolicy::default() };
+    let rig = Rig::new(vec![policed("/", policy)], &[("svc", H1, &[at])]).await;
+    let asks = "Access-Control-Request-Method: PUT\r\nAccess-Control-Request-Headers: x-b\r\n";
+    let preflight = rig.send(&request("OPTIONS /", &format!("Origin: https://a.example\r\n{asks}"))).await;
+    assert_eq!((preflight.status, preflight.header("content-length")), (204, None));
+    for (name, value) in
+        [("origin", "https://a.example"), ("methods", "PUT"), ("headers", "x-b"), ("credentials", "true")]
+    {
+        assert_eq!(preflight.header(&format!("access-control-allow-{name}")), Some(value), "{preflight:?}");
+    }
+    assert_eq!(preflight.header("access-control-max-age"), Some("5"));
+    let refused = rig.send(&request("OPTIONS /", &format!("Origin: https://b.other\r\n{asks}"))).await;
+    assert_eq!((refused.status, refused.header("access-control-allow-origin")), (403, None));
+    for (line, origin, status, allowed) in [
+        ("GET /", "Origin: https://a.example\r\n", 200, Some("https://a.example")),
+        ("GET /", "Origin: https://b.other\r\n", 200, None),
+        ("GET /", "", 200, None),
+        ("GET /0123456789", "Origin: https://a.example\r\n", 414, Some("https://a.example")),
+    ] {
+        let reply = rig.send(&request(line, origin)).await;
+        assert_eq!((reply.status, reply.header("access-control-allow-origin")), (status, allowed), "{line} {origin}");
+        assert_eq!(reply.header("vary"), Some("Origin"));
+    }
+}
+
+#[tokio::test]
+async fn requests_that_are_too_large() {
+    let backend = Backend::start("one").await;
+    let limits = RequestLimits { body_bytes: Some(4), header_bytes: Some(100), target_bytes: Some(20) };
+    let policy = RulePolicy { limits, ..RulePolicy::default() };
+    let rig = Rig::new(vec![policed("/", policy)], &[("svc", H1, &[backend.at])]).await;
+    let long = format!("X: {}\r\n", "x".repeat(60));
+    let post = |length: usize| {
+        format!("{}{}", request("POST /", &format!("Content-Length: {length}\r\n")), "x".repeat(length))
+    };
+    let chunked = |chunks: &str| format!("{}{chunks}", request("POST /", "Transfer-Encoding: chunked\r\n"));
+    for (sent, status) in [
+        (request("GET /234567890123456789?", ""), 200),
+        (request("GET /234567890123456789?1", ""), 414),
+        (request("GET /", &long), 200),
+        (request("GET /", &long.repeat(2)), 431),
+        (post(4), 200),
+        (post(5), 413),
+        (chunked("2\r\nab\r\n2\r\ncd\r\n0\r\n\r\n"), 200),
+        (chunked("2\r\nab\r\n3\r\ncde\r\n0\r\n\r\n"), 413),
+    ] {
+        assert_eq!(rig.send(&sent).await.status, status, "{sent:?}");
+    }
+    // Refused before it is sent, and the connection is not used again.
+    let mut stream = TcpStream::connect(rig.at).await.unwrap();
+    stream.write_all(b"POST / HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 5\r\n\r\n").await.unwrap();
+    let mut got = String::new();
+    tokio::time::timeout(PATIENCE, stream.read_to_string(&mut got)).await.unwrap().unwrap();
+    let reply = Reply::parse_all(&got).remove(0);
+    assert_eq!((reply.status, reply.header("connection")), (413, Some("close")), "{got}");
+}
+
+#[tokio::test]
+async fn failures_on_purpose() {
+    let backend = Backend::start("one").await;
+    let all = 1_000_000;
+    let fault = |delay, abort| RulePolicy { fault: Some(Fault { delay, abort }), ..RulePolicy::default() };
+    let delay = Duration::from_millis(30);
+    let rules = vec![
+        policed("/http", fault(None, Some((AbortStatus::Http(418), all)))),
+        policed("/grpc", fault(None, Some((AbortStatus::Grpc(14), all)))),
+        policed("/none", fault(Some((delay, 0)), Some((AbortStatus::Http(418), 0)))),
+        policed("/slow", fault(Some((delay, all)), None)),
+    ];
+    let rig = Rig::new(rules, &[("svc", H1, &[backend.at])]).await;
+    assert_eq!(rig.get("/http").await.status, 418);
+    assert_eq!(rig.get("/none").await.status, 200);
+    assert_eq!(rig.get("/grpc").await.status, 503);
+    let grpc = rig.send(&request("POST /grpc", "Content-Type: application/grpc+proto\r\nContent-Length: 0\r\n")).await;
+    assert_eq!((grpc.status, grpc.header("grpc-status")), (200, Some("14")), "{grpc:?}");
+    assert_eq!(grpc.header("content-type"), Some("application/grpc"));
+    let began = tokio::time::Instant::now();
+    assert_eq!(rig.get("/slow").await.status, 200);
+    assert!(began.elapsed() >= delay);
+    assert_eq!(*backend.seen.lock(), ["GET /none", "GET /slow"]);
+}
