@@ -6,7 +6,9 @@
 mod cidr;
 mod cors;
 mod fault;
+mod gcra;
 
 pub use cidr::CidrSet;
 pub use cors::{Cors, Preflight};
 pub use fault::{Injected, grpc_to_http, inject};
+pub use gcra::{Decision, Quota, Table, Ticks, ticks};
