@@ -63,8 +63,8 @@ pub(crate) async fn serve(downstream: Rc<Downstream>, mut request: Request<Incom
 
 /// A request of a rule that policies hold for.
 async fn policed(plan: &Plan, rule: &Rule, mut asked: Asked, mut record: Box<Record>) -> Response<Out> {
-    let after = plan.after(&asked.head);
-    let answer = match plan.admit(&asked.head, &mut asked.upload, &mut record).await {
+    let mut after = plan.after(&asked.head);
+    let answer = match plan.admit(&asked.head, &mut asked.upload, &mut record, &mut after).await {
         Ok(()) => act(rule, asked, record).await,
         Err(refusal) => refusal.answer(record),
     };

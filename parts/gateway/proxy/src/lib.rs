@@ -33,6 +33,7 @@ mod path;
 mod policy;
 mod pool;
 mod proxy;
+mod rates;
 mod record;
 mod snapshot;
 mod stall;

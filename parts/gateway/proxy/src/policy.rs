@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! preflight? -> (who asks) -> how large -> how often -> failures on purpose -> the rule's action
-//! answer     <- CORS headers
+//! answer     <- CORS headers <- what is left of the limits
 //! ```
 //!
 //! A rule that no policy holds for has no [`Plan`], and its requests pay for the look at that. Answers that policies give
@@ -20,6 +20,7 @@ use tokio::time::sleep;
 use crate::answer::{self, Failure, failure};
 use crate::body::{Out, Upload};
 use crate::metrics::PolicyMetrics;
+use crate::rates::{Rates, Registry, Told};
 use crate::record::Record;
 
 const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
@@ -51,12 +52,13 @@ impl Failure {
 pub(crate) struct Plan {
     cors: Option<Cors>,
     limits: RequestLimits,
+    rates: Option<Rates>,
     fault: Option<Fault>,
 }
 
 impl Plan {
     /// None where nothing is asked for.
-    pub(crate) fn compile(policy: &RulePolicy) -> Result<Option<Box<Self>>, String> {
+    pub(crate) fn compile(policy: &RulePolicy, registry: &mut Registry) -> Result<Option<Box<Self>>, String> {
         if *policy == (RulePolicy { from: policy.from.clone(), ..RulePolicy::default() }) {
             return Ok(None);
         }
@@ -66,7 +68,8 @@ impl Plan {
         {
             return Err(format!("an aborted request cannot be answered with {status}: it must be from 200 to 599"));
         }
-        Ok(Some(Box::new(Self { cors, limits: policy.limits, fault: policy.fault })))
+        let rates = Rates::compile(&policy.rate_limits, registry)?;
+        Ok(Some(Box::new(Self { cors, limits: policy.limits, rates, fault: policy.fault })))
     }
 
     /// What the answer to a request will be given.
@@ -75,15 +78,28 @@ impl Plan {
             let preflight = cors.preflight(&head.method, &head.headers);
             (cors, preflight.is_none(), head.headers.get(ORIGIN).and_then(|origin| cors.allowed(origin)))
         });
-        After { cors: cors.and_then(|(cors, actual, allowed)| actual.then_some((cors, allowed))) }
+        After { rates: None, cors: cors.and_then(|(cors, actual, allowed)| actual.then_some((cors, allowed))) }
     }
 
     /// Lets a request on, or says how it is answered.
-    pub(crate) async fn admit(&self, head: &Parts, upload: &mut Upload, record: &mut Record) -> Result<(), Refusal> {
+    pub(crate) async fn admit<'a>(
+        &'a self,
+        head: &Parts,
+        upload: &mut Upload,
+        record: &mut Record,
+        after: &mut After<'a>,
+    ) -> Result<(), Refusal> {
         let worker = Rc::clone(&record.downstream.worker);
         let metrics = &worker.shared.metrics.policies;
         self.preflight(head, metrics)?;
         self.measure(head, upload, record).inspect_err(|_| metrics.too_large.inc())?;
+        if let Some(rates) = &self.rates {
+            let (admitted, told) = rates.admit(head, record.client());
+            after.rates = Some(told);
+            if !admitted {
+                return Err(Failure::RATE_LIMITED.into());
+            }
+        }
         match &self.fault {
             Some(fault) => fail_on_purpose(fault, head, record, metrics).await,
             None => Ok(()),
@@ -198,10 +214,14 @@ fn is_grpc(headers: &HeaderMap) -> bool {
 pub(crate) struct After<'a> {
     /// And what its origin is allowed.
     cors: Option<(&'a Cors, Option<HeaderValue>)>,
+    rates: Option<Told<'a>>,
 }
 
 impl After<'_> {
     pub(crate) fn finish(self, mut answer: Response<Out>) -> Response<Out> {
+        if let Some(told) = self.rates {
+            told.put(answer.headers_mut());
+        }
         if let Some((cors, allowed)) = self.cors {
             cors.respond(allowed, answer.headers_mut());
         }

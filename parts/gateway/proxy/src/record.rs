@@ -1,6 +1,6 @@
 //! What is remembered of a request until it ends: the access log's line and the route's metrics.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -41,6 +41,11 @@ pub(crate) struct Record {
 }
 
 impl Record {
+    /// Who asks.
+    pub(crate) fn client(&self) -> IpAddr {
+        self.downstream.client.ip()
+    }
+
     fn line(&self, status: u16, flag: &str, took: Duration) -> String {
         let text = |value: &HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
         let mut line = Line::new()

@@ -23,6 +23,7 @@ use crate::filters::{Change, Filter};
 use crate::metrics::RouteMetrics;
 use crate::policy::Plan;
 use crate::proxy::{CompileError, Place};
+use crate::rates::Registry;
 use crate::tls;
 
 /// Compiled size of a regular expression; RE2 syntax has no backtracking, so its time is bounded by its size.
@@ -35,6 +36,8 @@ pub(crate) struct Legacy {
     series: HashMap<RouteName, Arc<RouteMetrics>>,
     /// What listeners serve, by Secret: only what the listener itself served once, and while it refers to it.
     certificates: HashMap<Reference, Arc<CertifiedKey>>,
+    /// Counters of rate limits.
+    rates: Registry,
 }
 
 /// A listener's reference to a certificate: Gateway, section, Secret.
@@ -47,7 +50,9 @@ pub(crate) fn compile(
     legacy: &mut Legacy,
     errors: &mut Vec<CompileError>,
 ) -> Snapshot {
-    let (before, after) = (std::mem::take(legacy), Legacy::default());
+    let (mut before, mut after) = (std::mem::take(legacy), Legacy::default());
+    after.rates = std::mem::take(&mut before.rates);
+    after.rates.turn();
     let mut compiler = Compiler { model, provider, before, after, errors, clusters: HashMap::new(), rules: Vec::new() };
     let binds = model.binds.iter().map(|(at, bind)| (*at, compiler.bind(*at, bind))).collect();
     *legacy = compiler.after;
@@ -153,7 +158,7 @@ impl Compiler<'_> {
         let response_filters = changes(&rule.response_filters, &mut broken);
         let act = self.act(&rule.action, &mut broken);
         broken.extend(not_built_of(rule).map(|what| format!("{what} not built")));
-        let policy = ok(Plan::compile(&rule.policy), &mut broken).flatten();
+        let policy = ok(Plan::compile(&rule.policy, &mut self.after.rates), &mut broken).flatten();
         let compiled = Rule {
             label: format!("{}/{}", rule.route.object, rule.index).into(),
             path,
@@ -243,7 +248,6 @@ fn not_built_of(rule: &model::Rule) -> impl Iterator<Item = &'static str> {
     let policy = &rule.policy;
     let asked = [
         (policy.access.is_some(), "access policies are"),
-        (!policy.rate_limits.is_empty(), "rate limits are"),
         (policy.retry.is_some(), "retries are"),
         (policy.persistence.is_some(), "session persistence is"),
         (policy.sticky_split.is_some(), "sticky splits are"),

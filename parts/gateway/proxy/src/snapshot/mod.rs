@@ -21,7 +21,7 @@ use rustls::sign::CertifiedKey;
 pub(crate) use clusters::{Cluster, Wire};
 pub(crate) use compile::{Legacy, compile};
 pub(crate) use hosts::HostMap;
-pub(crate) use rules::{Act, HostRules, Rule, Share};
+pub(crate) use rules::{Act, HostRules, Rule, Share, parameter};
 
 use crate::head::Target;
 

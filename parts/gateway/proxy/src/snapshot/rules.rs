@@ -129,7 +129,7 @@ fn header<'a>(head: &'a Parts, name: &HeaderName) -> Option<std::borrow::Cow<'a,
 }
 
 /// The first value of a query parameter, decoded.
-fn parameter<'a>(query: Option<&'a str>, name: &str) -> Option<std::borrow::Cow<'a, str>> {
+pub(crate) fn parameter<'a>(query: Option<&'a str>, name: &str) -> Option<std::borrow::Cow<'a, str>> {
     let decode = |text: &'a str| {
         let decoded = percent_encoding::percent_decode_str(text).decode_utf8().ok()?;
         Some(if text.contains('+') { decode_form(text)?.into() } else { decoded })

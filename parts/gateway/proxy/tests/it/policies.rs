@@ -3,12 +3,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use purlin_traffic::model::{AbortStatus, BackendProtocol, Cors, Fault, RequestLimits, Rule, RulePolicy};
+use purlin_traffic::model::{
+    AbortStatus, BackendProtocol, Cors, Fault, RateLimit, RateScope, RequestLimits, Rule, RulePolicy,
+};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use crate::backend::{Backend, scripted};
-use crate::rig::{PATIENCE, Reply, Rig, rule};
+use crate::rig::{PATIENCE, Reply, Rig, options, rule};
 
 const H1: BackendProtocol = BackendProtocol::Http1;
 
@@ -113,4 +115,28 @@ async fn failures_on_purpose() {
     assert_eq!(rig.get("/slow").await.status, 200);
     assert!(began.elapsed() >= delay);
     assert_eq!(*backend.seen.lock(), ["GET /none", "GET /slow"]);
+}
+
+#[tokio::test]
+async fn too_many_requests() {
+    let backend = Backend::start("one").await;
+    let (window, scope) = (Duration::from_secs(3600), RateScope::Local);
+    let limit = RateLimit { name: "ns/p/r".into(), scope, requests: 3, window, burst: 2, keys: Vec::new() };
+    let policy = || RulePolicy { rate_limits: vec![Arc::new(limit.clone())], ..RulePolicy::default() };
+    let rules = vec![policed("/a", policy()), policed("/b", policy()), rule("/free", "svc")];
+    let rig = Rig::with(options(2), rules, &[("svc", H1, &[backend.at])]).await;
+    let first = rig.get("/a").await;
+    assert_eq!((first.status, first.header("ratelimit")), (200, Some("\"r\";r=1;t=1200")));
+    assert_eq!(first.header("ratelimit-policy"), Some("\"r\";q=3;w=3600"));
+    // Another route of the same policy, maybe another worker, and another snapshot.
+    assert_eq!(rig.proxy.apply(&rig.model).await, Default::default());
+    assert_eq!(rig.get("/b").await.status, 200);
+    let refused = rig.get("/a").await;
+    assert_eq!(refused.status, 429);
+    assert!(
+        refused.header("retry-after").is_some_and(|s| (1..=1200).contains(&s.parse::<u32>().unwrap())),
+        "{refused:?}"
+    );
+    let free = rig.get("/free").await;
+    assert_eq!((free.status, free.header("ratelimit")), (200, None));
 }
