@@ -6,9 +6,11 @@
 mod cidr;
 mod cors;
 mod fault;
+mod fraction;
 mod gcra;
 
 pub use cidr::CidrSet;
 pub use cors::{Cors, Preflight};
 pub use fault::{Injected, grpc_to_http, inject};
+pub use fraction::Fraction;
 pub use gcra::{Decision, Quota, Table, Ticks, ticks};

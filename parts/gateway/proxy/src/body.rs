@@ -4,7 +4,6 @@
 //! with the exchange, which times the response from the last byte sent.
 
 use std::cell::Cell;
-use std::error::Error as _;
 use std::future::Future as _;
 use std::io;
 use std::pin::Pin;
@@ -20,6 +19,7 @@ use tokio::time::{Instant, Sleep, sleep};
 
 use crate::answer::Failure;
 use crate::headers::strip_trailers;
+use crate::mirror::{Copied, Feed, channel};
 use crate::pool::Lease;
 use crate::record::Record;
 use crate::stall;
@@ -69,12 +69,45 @@ pub(crate) struct UploadState {
 
 #[derive(Debug)]
 pub(crate) struct Upload {
-    inner: Incoming,
+    inner: Source,
     h2: bool,
     state: Rc<UploadState>,
     silence: Silence,
     /// Bytes that may come, where a policy says so.
     limit: Option<u64>,
+    /// Copies of it that are made on the way.
+    copies: Vec<Feed>,
+}
+
+/// Where an upload comes from.
+#[derive(Debug)]
+enum Source {
+    Client(Incoming),
+    /// Of another upload; its size as far as it is known.
+    Copy(Copied, SizeHint),
+}
+
+impl Source {
+    fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        match self {
+            Self::Client(body) => Pin::new(body).poll_frame(cx).map_err(BoxError::from),
+            Self::Copy(copied, _) => copied.poll(cx),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match self {
+            Self::Client(body) => body.is_end_stream(),
+            Self::Copy(copied, _) => copied.is_end(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Self::Client(body) => body.size_hint(),
+            Self::Copy(_, hint) => *hint,
+        }
+    }
 }
 
 impl Upload {
@@ -86,7 +119,26 @@ impl Upload {
             ended: Cell::new(inner.is_end_stream()),
         });
         let h2 = version == Version::HTTP_2;
-        (Self { inner, h2, state: Rc::clone(&state), silence: Silence::new(limit), limit: None }, state)
+        let (inner, silence) = (Source::Client(inner), Silence::new(limit));
+        (Self { inner, h2, state: Rc::clone(&state), silence, limit: None, copies: Vec::new() }, state)
+    }
+
+    /// A copy, which gets the parts of this one as they pass.
+    pub(crate) fn copied(&mut self, limit: Duration) -> Self {
+        let (feed, copied) = channel();
+        if self.is_end_stream() {
+            feed.end();
+        } else {
+            self.copies.push(feed);
+        }
+        let state = Rc::new(UploadState {
+            bytes: Cell::new(0),
+            moved: Cell::new(Instant::now()),
+            failed: Cell::new(None),
+            ended: Cell::new(false),
+        });
+        let (inner, silence) = (Source::Copy(copied, self.size_hint()), Silence::new(limit));
+        Self { inner, h2: false, state, silence, limit: None, copies: Vec::new() }
     }
 
     /// Ends in an error after so many bytes.
@@ -101,7 +153,7 @@ impl Body for Upload {
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         let this = &mut *self;
-        let Poll::Ready(next) = Pin::new(&mut this.inner).poll_frame(cx) else {
+        let Poll::Ready(next) = this.inner.poll_frame(cx) else {
             if this.silence.poll_too_long(cx) {
                 this.state.failed.set(Some(Failure::UPLOAD));
                 return Poll::Ready(Some(Err("the client stopped sending".into())));
@@ -110,14 +162,17 @@ impl Body for Upload {
         };
         this.silence.broken();
         this.state.moved.set(Instant::now());
-        let broken_off = next.is_none() && breaks_off(&this.inner, this.h2);
+        let broken_off = next.is_none() && this.h2 && !this.inner.is_end_stream();
         this.state.ended.set(!broken_off && (this.inner.is_end_stream() || next.is_none()));
         Poll::Ready(match next {
             None if broken_off => {
                 this.state.failed.set(Some(Failure::UPLOAD));
                 Some(Err(BROKEN_OFF.into()))
             }
-            None => None,
+            None => {
+                this.copies.drain(..).for_each(|copy| copy.end());
+                None
+            }
             Some(Ok(frame)) => {
                 let frame = counted(frame, |n| this.state.bytes.set(this.state.bytes.get() + n));
                 if this.limit.is_some_and(|limit| this.state.bytes.get() > limit) {
@@ -125,11 +180,15 @@ impl Body for Upload {
                     this.state.failed.set(Some(Failure::BODY_TOO_LARGE));
                     return Poll::Ready(Some(Err("the body is larger than the route allows".into())));
                 }
+                this.copies.iter().for_each(|copy| copy.put(&frame));
+                if this.inner.is_end_stream() {
+                    this.copies.drain(..).for_each(|copy| copy.end());
+                }
                 Some(Ok(frame))
             }
             Some(Err(error)) => {
-                this.state.failed.set(Some(if malformed(&error) { Failure::BAD_UPLOAD } else { Failure::UPLOAD }));
-                Some(Err(error.into()))
+                this.state.failed.set(Some(if malformed(&*error) { Failure::BAD_UPLOAD } else { Failure::UPLOAD }));
+                Some(Err(error))
             }
         })
     }
@@ -152,7 +211,7 @@ fn breaks_off(body: &Incoming, h2: bool) -> bool {
 }
 
 /// Whether a body cannot be read because of what was sent, not because sending ended: hyper wraps an I/O error then.
-fn malformed(error: &hyper::Error) -> bool {
+fn malformed(error: &(dyn std::error::Error + 'static)) -> bool {
     let causes = std::iter::successors(error.source(), |&cause| cause.source());
     let kinds = causes.filter_map(|cause| cause.downcast_ref::<io::Error>()).map(io::Error::kind);
     kinds.into_iter().any(|kind| matches!(kind, io::ErrorKind::InvalidData | io::ErrorKind::InvalidInput))

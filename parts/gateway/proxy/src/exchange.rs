@@ -15,13 +15,13 @@ use crate::connection::Downstream;
 use crate::filters::{self, Outgoing};
 use crate::forward::{Onward, forward};
 use crate::head::{self, Target};
-use crate::headers;
 use crate::policy::Plan;
 use crate::record::Record;
 use crate::snapshot::{Act, NoListener, Rule, RuleId, Share};
 use crate::trace::Ids;
 use crate::websocket;
 use crate::worker::Pinned;
+use crate::{headers, mirror};
 
 /// Answers one request.
 pub(crate) async fn serve(downstream: Rc<Downstream>, mut request: Request<Incoming>) -> Response<Out> {
@@ -126,7 +126,8 @@ async fn act(rule: &Rule, asked: Asked, record: Box<Record>) -> Response<Out> {
         }
         Act::Forward(shares, total) => match pick(shares, *total, &mut rand::rng()) {
             Some(share) => {
-                let onward = onward(rule, share, asked, &record);
+                let mut onward = onward(rule, share, asked, &record);
+                mirror::copy(rule.mirrors.iter().chain(&share.mirrors), &mut onward, &record);
                 forward(rule, share, onward, record).await
             }
             None => answer::fail(Failure::NO_BACKEND, record),
@@ -186,7 +187,7 @@ mod tests {
     use super::*;
 
     fn share(weight: u32) -> Share {
-        Share { weight, cluster: None, request_filters: Vec::new(), response_filters: Vec::new() }
+        Share { weight, cluster: None, request_filters: Vec::new(), response_filters: Vec::new(), mirrors: Vec::new() }
     }
 
     #[test]

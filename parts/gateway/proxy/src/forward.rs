@@ -96,7 +96,12 @@ pub(crate) async fn forward(rule: &Rule, share: &Share, mut onward: Onward, mut 
 }
 
 /// The request in the endpoint's protocol; None where filters have left no valid one.
-fn request(onward: Onward, from: Version, protocol: Wire, upgrade: Option<HeaderValue>) -> Option<Request<Upload>> {
+pub(crate) fn request(
+    onward: Onward,
+    from: Version,
+    protocol: Wire,
+    upgrade: Option<HeaderValue>,
+) -> Option<Request<Upload>> {
     let Onward { method, mut headers, authority, path, upload, .. } = onward;
     let chunked = !upload.is_end_stream() && !headers.contains_key(CONTENT_LENGTH);
     if !carries_trailers(&upload, chunked, from, protocol) {
@@ -180,7 +185,7 @@ async fn connect(worker: &Worker, cluster: &Cluster, record: &mut Record) -> Res
 }
 
 /// The endpoint with fewer requests of two random ones, other than the one that failed.
-fn choose(worker: &Worker, cluster: &Cluster, failed: Option<&Upstream>) -> Option<Rc<Upstream>> {
+pub(crate) fn choose(worker: &Worker, cluster: &Cluster, failed: Option<&Upstream>) -> Option<Rc<Upstream>> {
     let state = |at: &SocketAddr| worker.pool.upstream(*at, cluster.protocol);
     let mut random = rand::rng();
     let (first, second) = match (cluster.endpoints.as_slice(), failed) {

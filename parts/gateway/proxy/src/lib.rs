@@ -29,6 +29,7 @@ mod headers;
 mod io;
 mod listen;
 mod metrics;
+mod mirror;
 mod path;
 mod policy;
 mod pool;

@@ -66,6 +66,9 @@ pub(crate) struct PolicyMetrics {
     pub(crate) too_large: Counter,
     pub(crate) faults_delayed: Counter,
     pub(crate) faults_aborted: Counter,
+    pub(crate) mirrors_answered: Counter,
+    pub(crate) mirrors_failed: Counter,
+    pub(crate) mirrors_dropped: Counter,
 }
 
 impl PolicyMetrics {
@@ -78,6 +81,10 @@ impl PolicyMetrics {
             let help = "Requests that a policy delayed or aborted on purpose, by kind.";
             counter("purlin_gateway_faults_total", help, &[("kind", kind)])
         };
+        let mirror = |outcome| {
+            let help = "Copies of requests for mirrors, by outcome; dropped ones were never sent.";
+            counter("purlin_gateway_mirrored_requests_total", help, &[("outcome", outcome)])
+        };
         let help = "Requests refused because they were larger than their route's policy allows.";
         Self {
             preflights: preflight("allowed"),
@@ -85,6 +92,9 @@ impl PolicyMetrics {
             too_large: counter("purlin_gateway_too_large_requests_total", help, &[]),
             faults_delayed: fault("delay"),
             faults_aborted: fault("abort"),
+            mirrors_answered: mirror("answered"),
+            mirrors_failed: mirror("failed"),
+            mirrors_dropped: mirror("dropped"),
         }
     }
 }

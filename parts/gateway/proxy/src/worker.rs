@@ -63,6 +63,8 @@ pub(crate) struct Worker {
     pub(crate) log: LogSender,
     pub(crate) pool: Pool,
     pub(crate) tasks: TaskTracker,
+    /// Held by each copy of a request that is under way.
+    pub(crate) copies: Rc<()>,
     slots: Arc<Semaphore>,
     newest: RefCell<Pinned>,
     /// How long connections go on once their bind has stopped.
@@ -110,6 +112,7 @@ pub(crate) fn start(
             shared,
             log,
             pool: Pool::default(),
+            copies: Rc::new(()),
             tasks: TaskTracker::new(),
         });
         // What still runs when this returns is dropped with the set.

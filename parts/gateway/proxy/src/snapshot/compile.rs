@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::Method;
+use purlin_gateway_policy::Fraction;
 use purlin_traffic::model::{
     self, Action, ClientSettings, ClusterName, ObjectName, PathMatch, Protocol, RouteModel, RouteName, Serve,
     ValueMatch,
@@ -21,6 +22,7 @@ use super::rules::{PathTest, Test};
 use super::{Act, BindPlan, Cluster, HostMap, HostRules, ListenerPlan, Rule, RuleId, Share, Snapshot};
 use crate::filters::{Change, Filter};
 use crate::metrics::RouteMetrics;
+use crate::mirror::Mirror;
 use crate::policy::Plan;
 use crate::proxy::{CompileError, Place};
 use crate::rates::Registry;
@@ -156,6 +158,7 @@ impl Compiler<'_> {
         let path = if broken.is_empty() { path } else { PathTest::Never };
         let request_filters = filters(&rule.request_filters, &mut broken);
         let response_filters = changes(&rule.response_filters, &mut broken);
+        let mirrors = self.mirrors(&rule.mirrors, &mut broken);
         let act = self.act(&rule.action, &mut broken);
         broken.extend(not_built_of(rule).map(|what| format!("{what} not built")));
         let policy = ok(Plan::compile(&rule.policy, &mut self.after.rates), &mut broken).flatten();
@@ -167,6 +170,7 @@ impl Compiler<'_> {
             query,
             request_filters,
             response_filters,
+            mirrors,
             act: if broken.is_empty() { act } else { Act::Broken },
             request_timeout: rule.request_timeout.filter(|t| *t > Duration::ZERO),
             backend_timeout: rule.backend_timeout.map(|t| Some(t).filter(|t| *t > Duration::ZERO)),
@@ -197,7 +201,17 @@ impl Compiler<'_> {
             cluster,
             request_filters: filters(&backend.request_filters, broken),
             response_filters: changes(&backend.response_filters, broken),
+            mirrors: self.mirrors(&backend.mirrors, broken),
         }
+    }
+
+    /// Those whose reference resolved.
+    fn mirrors(&mut self, mirrors: &[model::Mirror], broken: &mut Vec<String>) -> Vec<Mirror> {
+        let compiled = mirrors.iter().filter_map(|mirror| {
+            let cluster = ok(self.cluster(mirror.cluster.as_ref()?), broken)?;
+            Some(Mirror { cluster, fraction: Fraction::new(mirror.fraction, &mut rand::rng()) })
+        });
+        compiled.collect()
     }
 
     fn cluster(&mut self, name: &ClusterName) -> Result<Arc<Cluster>, String> {
@@ -252,7 +266,6 @@ fn not_built_of(rule: &model::Rule) -> impl Iterator<Item = &'static str> {
         (policy.persistence.is_some(), "session persistence is"),
         (policy.sticky_split.is_some(), "sticky splits are"),
         (policy.compression.is_some(), "compression is"),
-        (!rule.mirrors.is_empty(), "mirrors are"),
     ];
     asked.into_iter().filter_map(|(asked, what)| asked.then_some(what))
 }

@@ -41,8 +41,7 @@ impl Snapshot {
 
     /// All endpoints that may still be used, to forget the others.
     pub(crate) fn endpoints(&self) -> impl Iterator<Item = (SocketAddr, Wire)> {
-        let shares = self.rules.iter().flat_map(|rule| rule.shares());
-        let clusters = shares.filter_map(|share| share.cluster.as_deref());
+        let clusters = self.rules.iter().flat_map(Rule::clusters);
         clusters.flat_map(|cluster| cluster.endpoints.iter().map(|at| (*at, cluster.protocol)))
     }
 }

@@ -16,6 +16,7 @@ use regex::Regex;
 use super::{Cluster, RuleId};
 use crate::filters::{Change, Filter};
 use crate::metrics::RouteMetrics;
+use crate::mirror::Mirror;
 use crate::policy::Plan;
 
 /// A rule, ready to use.
@@ -29,6 +30,7 @@ pub(crate) struct Rule {
     pub(crate) query: Vec<(Arc<str>, Test)>,
     pub(crate) request_filters: Vec<Filter>,
     pub(crate) response_filters: Vec<Change>,
+    pub(crate) mirrors: Vec<Mirror>,
     pub(crate) act: Act,
     /// None: no limit.
     pub(crate) request_timeout: Option<Duration>,
@@ -75,6 +77,7 @@ pub(crate) struct Share {
     pub(crate) cluster: Option<Arc<Cluster>>,
     pub(crate) request_filters: Vec<Filter>,
     pub(crate) response_filters: Vec<Change>,
+    pub(crate) mirrors: Vec<Mirror>,
 }
 
 impl Rule {
@@ -83,6 +86,13 @@ impl Rule {
             Act::Forward(shares, _) => shares,
             Act::Redirect(_) | Act::Broken => &[],
         }
+    }
+
+    /// All that its requests may be sent to, copies included.
+    pub(crate) fn clusters(&self) -> impl Iterator<Item = &Cluster> {
+        let mirrors = self.mirrors.iter().chain(self.shares().iter().flat_map(|share| &share.mirrors));
+        let copies = mirrors.map(|mirror| &*mirror.cluster);
+        self.shares().iter().filter_map(|share| share.cluster.as_deref()).chain(copies)
     }
 
     /// The prefix that matched, for rewrites.

@@ -4,13 +4,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use purlin_traffic::model::{
-    AbortStatus, BackendProtocol, Cors, Fault, RateLimit, RateScope, RequestLimits, Rule, RulePolicy,
+    AbortStatus, Action, BackendProtocol, Cors, Fault, Mirror, RateLimit, RateScope, RequestLimits, Rule, RulePolicy,
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tokio::net::{TcpListener, TcpStream};
 
 use crate::backend::{Backend, scripted};
-use crate::rig::{PATIENCE, Reply, Rig, options, rule};
+use crate::rig::{PATIENCE, Reply, Rig, cluster_name, free, options, rule, until};
 
 const H1: BackendProtocol = BackendProtocol::Http1;
 
@@ -139,4 +139,53 @@ async fn too_many_requests() {
     );
     let free = rig.get("/free").await;
     assert_eq!((free.status, free.header("ratelimit")), (200, None));
+}
+
+#[tokio::test]
+async fn copies_for_mirrors() {
+    let (main, one, two) = (Backend::start("main").await, Backend::start("one").await, Backend::start("two").await);
+    let mirror = |name, fraction| Mirror { cluster: Some(cluster_name(name)), fraction };
+    let unresolved = Mirror { cluster: None, fraction: (1, 1) };
+    let mut rule = rule("/", "svc");
+    rule.mirrors = vec![mirror("one", (1, 1)), mirror("down", (1, 1)), unresolved];
+    if let Action::Forward(backends) = &mut rule.action {
+        backends[0].mirrors = vec![mirror("two", (1, 4))];
+    }
+    let down = free();
+    let clusters = [("svc", H1, &[main.at][..]), ("one", H1, &[one.at]), ("two", H1, &[two.at]), ("down", H1, &[down])];
+    let rig = Rig::new(vec![rule], &clusters).await;
+    for sent in [
+        request("POST /a", "Content-Length: 3\r\n") + "abc",
+        request("POST /b", "Transfer-Encoding: chunked\r\n") + "3\r\nabc\r\n0\r\n\r\n",
+        request("GET /c", ""),
+        // Nobody waits for a copy's answer.
+        request("GET /status/200", ""),
+    ] {
+        let reply = rig.send(&sent).await;
+        assert_eq!((reply.status, reply.header("x-backend")), (200, Some("main")), "{sent}");
+        assert_eq!(reply.body.ends_with("\nabc"), sent.contains("POST"), "{reply:?}");
+    }
+    until("all are copied", || one.bodies.lock().len() == 4).await;
+    let seen = |backend: &Backend| {
+        let mut lines = backend.seen.lock().clone();
+        lines.sort();
+        lines
+    };
+    assert_eq!(seen(&one), seen(&main));
+    assert_eq!(*one.bodies.lock(), [true; 4]);
+    until("one in four is copied", || two.bodies.lock().len() == 1).await;
+    assert_eq!(main.seen.lock().len(), 4);
+}
+
+#[tokio::test]
+async fn a_mirror_that_takes_nothing_holds_up_nobody() {
+    let main = Backend::start("main").await;
+    let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let mut rule = rule("/", "svc");
+    rule.mirrors = vec![Mirror { cluster: Some(cluster_name("silent")), fraction: (1, 1) }];
+    let clusters = [("svc", H1, &[main.at][..]), ("silent", H1, &[silent.local_addr().unwrap()])];
+    let rig = Rig::new(vec![rule], &clusters).await;
+    let body = "x".repeat(16 << 20);
+    let reply = rig.send(&format!("{}{body}", request("POST /", &format!("Content-Length: {}\r\n", body.len())))).await;
+    assert_eq!((reply.status, reply.body.ends_with(&body)), (200, true));
 }
