@@ -29,6 +29,17 @@ pub struct TraceContext {
     pub state: Option<String>,
 }
 
+/// A family of headers that carry a context.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Format {
+    /// `traceparent` and `tracestate`.
+    W3c,
+    /// `b3`.
+    B3,
+    /// `x-b3-traceid` and its like.
+    B3Multi,
+}
+
 const TRACEPARENT: &str = "traceparent";
 const TRACESTATE: &str = "tracestate";
 /// Limits of `tracestate`: the specification's 32 members, and a size no system needs more of.
@@ -100,17 +111,62 @@ impl TraceContext {
         }
     }
 
+    /// The context that a request's headers carry in the first of these formats that has one.
+    pub fn extract_as(headers: &HeaderMap, formats: impl IntoIterator<Item = Format>) -> Option<Self> {
+        formats.into_iter().find_map(|format| match format {
+            Format::W3c => {
+                let context = single(headers, TRACEPARENT).and_then(parse_traceparent)?;
+                Some(TraceContext { state: state(headers), ..context })
+            }
+            Format::B3 => single(headers, "b3").and_then(parse_b3),
+            Format::B3Multi => parse_b3_headers(headers),
+        })
+    }
+
+    /// Writes the context into headers in these formats, in place of what they carry in any.
+    pub fn inject_as(&self, headers: &mut HeaderMap, formats: impl IntoIterator<Item = Format>) {
+        Self::clear(headers);
+        let mut put = |name: &'static str, value: String| {
+            if let Ok(value) = HeaderValue::try_from(value) {
+                headers.insert(name, value);
+            }
+        };
+        let sampled = u8::from(self.sampled);
+        for format in formats {
+            match format {
+                Format::W3c => {
+                    put(TRACEPARENT, self.traceparent());
+                    if let Some(state) = &self.state {
+                        put(TRACESTATE, state.clone());
+                    }
+                }
+                Format::B3 => put("b3", format!("{}-{}-{sampled}", self.trace, self.span)),
+                Format::B3Multi => {
+                    put("x-b3-traceid", self.trace.to_string());
+                    put("x-b3-spanid", self.span.to_string());
+                    put("x-b3-sampled", sampled.to_string());
+                }
+            }
+        }
+    }
+
     /// Writes the context into headers, in place of what they carry.
     pub fn inject(&self, headers: &mut HeaderMap) {
-        for name in [TRACESTATE, "b3", "x-b3-traceid", "x-b3-spanid", "x-b3-parentspanid", "x-b3-sampled", "x-b3-flags"]
-        {
+        self.inject_as(headers, [Format::W3c]);
+    }
+
+    fn clear(headers: &mut HeaderMap) {
+        for name in [
+            TRACEPARENT,
+            TRACESTATE,
+            "b3",
+            "x-b3-traceid",
+            "x-b3-spanid",
+            "x-b3-parentspanid",
+            "x-b3-sampled",
+            "x-b3-flags",
+        ] {
             headers.remove(name);
-        }
-        if let Ok(value) = HeaderValue::try_from(self.traceparent()) {
-            headers.insert(TRACEPARENT, value);
-        }
-        if let Some(Ok(value)) = self.state.as_deref().map(HeaderValue::try_from) {
-            headers.insert(TRACESTATE, value);
         }
     }
 
@@ -226,6 +282,22 @@ mod tests {
 
     const TRACE: &str = "0af7651916cd43dd8448eb211c80319c";
     const SPAN: &str = "b7ad6b7169203331";
+
+    #[test]
+    fn formats_are_read_and_written_as_asked() {
+        let b3 = format!("{TRACE}-{SPAN}-1");
+        let given = headers(&[("traceparent", "00-00000000000000000000000000000001-0000000000000001-00"), ("b3", &b3)]);
+        let read = |formats: &[Format]| TraceContext::extract_as(&given, formats.iter().copied());
+        assert_eq!(read(&[Format::B3Multi]), None);
+        let context = read(&[Format::B3Multi, Format::B3, Format::W3c]).unwrap();
+        assert_eq!(context.trace.to_string(), TRACE);
+        assert_eq!(read(&[Format::W3c, Format::B3]).unwrap().span.to_string(), "0000000000000001");
+        let mut written = given.clone();
+        context.inject_as(&mut written, [Format::B3, Format::B3Multi]);
+        let multi = [("x-b3-traceid", TRACE), ("x-b3-spanid", SPAN), ("x-b3-sampled", "1")];
+        assert_eq!(written, headers(&[&[("b3", b3.as_str())][..], &multi].concat()));
+        assert_eq!(TraceContext::extract_as(&written, [Format::B3Multi]), Some(context));
+    }
 
     fn headers(pairs: &[(&'static str, &str)]) -> HeaderMap {
         let mut map = HeaderMap::new();
