@@ -6,11 +6,15 @@
 mod cidr;
 mod cors;
 mod fault;
+mod forwarded;
 mod fraction;
 mod gcra;
+mod log_format;
 
 pub use cidr::CidrSet;
 pub use cors::{Cors, Preflight};
 pub use fault::{Injected, grpc_to_http, inject};
+pub use forwarded::client;
 pub use fraction::Fraction;
 pub use gcra::{Decision, Quota, Table, Ticks, ticks};
+pub use log_format::{Field, LogFormat, Value};
