@@ -230,11 +230,7 @@ fn counted(mut frame: Frame<Bytes>, count: impl FnOnce(u64)) -> Frame<Bytes> {
 #[derive(Debug)]
 pub(crate) enum Out {
     /// Made here.
-    Local {
-        data: Option<Bytes>,
-        #[expect(dead_code, reason = "held to be written when it is dropped")]
-        record: Option<Box<Record>>,
-    },
+    Local { data: Option<Bytes>, record: Option<Box<Record>> },
     /// From an endpoint.
     Stream(Box<Download>),
 }
@@ -302,6 +298,16 @@ impl Drop for Download {
         // A body that ends with the head (HEAD, 204, 304, length 0) may never be asked for.
         if self.inner.is_end_stream() {
             self.finish();
+        }
+    }
+}
+
+impl Out {
+    /// What is remembered of its request; a tunnel keeps that to itself.
+    pub(crate) fn record(&mut self) -> Option<&mut Record> {
+        match self {
+            Self::Local { record, .. } => record.as_deref_mut(),
+            Self::Stream(download) => Some(&mut download.record),
         }
     }
 }

@@ -11,16 +11,16 @@ use tokio::time::Instant;
 
 use crate::answer::{self, Failure};
 use crate::body::{Out, Upload};
+use crate::client::{self, Origin};
 use crate::connection::Downstream;
 use crate::filters::{self, Outgoing};
 use crate::forward::{Onward, forward};
 use crate::head::{self, Target};
 use crate::policy::Plan;
 use crate::record::Record;
-use crate::snapshot::{Act, NoListener, Rule, RuleId, Share};
+use crate::snapshot::{Act, BindPlan, NoListener, Rule, RuleId, Share};
 use crate::trace::Ids;
 use crate::websocket;
-use crate::worker::Pinned;
 use crate::{headers, mirror};
 
 /// Answers one request.
@@ -29,6 +29,9 @@ pub(crate) async fn serve(downstream: Rc<Downstream>, mut request: Request<Incom
     let (head, body) = request.into_parts();
     let snapshot = downstream.worker.snapshot();
     let (upload, state) = Upload::new(body, head.version, downstream.worker.shared.limits.body_idle);
+    let bind = snapshot.binds.get(&downstream.bind);
+    let client = bind.and_then(|bind| bind.client.as_ref());
+    let origin = Origin::of(client, &head.headers, &downstream);
     downstream.began();
     let mut record = Box::new(Record {
         snapshot: snapshot.clone(),
@@ -37,7 +40,10 @@ pub(crate) async fn serve(downstream: Rc<Downstream>, mut request: Request<Incom
         version: head.version,
         authority: None,
         path: head.uri.clone(),
-        ids: Ids::of(&head.headers),
+        has_settings: client.is_some(),
+        noted: client.and_then(|client| client.note(&head.headers)),
+        ids: Ids::of(&head.headers, &origin),
+        origin,
         rule: None,
         upstream: None,
         status: 0,
@@ -48,17 +54,24 @@ pub(crate) async fn serve(downstream: Rc<Downstream>, mut request: Request<Incom
         complete: false,
         downstream,
     });
-    let (target, id) = match route(&head, &snapshot, &mut record) {
+    let (target, id) = match route(&head, bind, &snapshot.rules, &mut record) {
         Ok(found) => found,
         Err(failure) => return answer::fail(failure, record),
     };
     let Some(rule) = snapshot.rule(id) else { return answer::fail(Failure::NO_ROUTE, record) };
     let asked = Asked { head, upload, target, upgrade };
-    match &rule.policy {
+    let mut answer = match &rule.policy {
         None => act(rule, asked, record).await,
         // Boxed, so that what policies remember costs only the requests that have some.
         Some(plan) => Box::pin(policed(plan, rule, asked, record)).await,
+    };
+    if let Some(log) = client.and_then(|client| client.log.as_ref()) {
+        let shown = client::pick(&log.response_headers, answer.headers());
+        if let Some(noted) = answer.body_mut().record().and_then(|record| record.noted.as_mut()) {
+            noted.response = shown;
+        }
     }
+    answer
 }
 
 /// A request of a rule that policies hold for.
@@ -89,7 +102,12 @@ struct Asked {
     upgrade: Option<(HeaderValue, OnUpgrade)>,
 }
 
-fn route(head: &Parts, snapshot: &Pinned, record: &mut Record) -> Result<(Target, RuleId), Failure> {
+fn route(
+    head: &Parts,
+    bind: Option<&BindPlan>,
+    rules: &[Rule],
+    record: &mut Record,
+) -> Result<(Target, RuleId), Failure> {
     let target = head::judge(head)?;
     record.authority = Some(target.authority.clone());
     if let Some(expect) = head.headers.get(EXPECT)
@@ -98,19 +116,19 @@ fn route(head: &Parts, snapshot: &Pinned, record: &mut Record) -> Result<(Target
         return Err(Failure::EXPECTATION);
     }
     let downstream = &record.downstream;
-    let bind = snapshot.binds.get(&downstream.bind).ok_or(Failure::NO_LISTENER)?;
+    let bind = bind.ok_or(Failure::NO_LISTENER)?;
     let sni = downstream.tls.as_ref().map(Option::as_deref);
     let listener = bind.listener(target.host(), sni).map_err(|why| match why {
         NoListener::Unknown => Failure::NO_LISTENER,
         NoListener::Misdirected => Failure::MISDIRECTED,
     })?;
-    let id = listener.rule(&snapshot.rules, head, &target).ok_or(Failure::NO_ROUTE)?;
+    let id = listener.rule(rules, head, &target).ok_or(Failure::NO_ROUTE)?;
     record.rule = Some(id);
     Ok((target, id))
 }
 
 async fn act(rule: &Rule, asked: Asked, record: Box<Record>) -> Response<Out> {
-    let https = record.downstream.tls.is_some();
+    let https = record.origin.https;
     match &rule.act {
         Act::Broken => answer::fail(Failure::BROKEN, record),
         Act::Redirect(to) => {
@@ -159,8 +177,7 @@ fn onward(rule: &Rule, share: &Share, asked: Asked, record: &Record) -> Onward {
     if head.version == Version::HTTP_2 {
         join_cookies(&mut head.headers);
     }
-    let https = record.downstream.tls.is_some();
-    headers::set_forwarded(&mut head.headers, record.downstream.client.ip(), https, &target.authority);
+    headers::set_forwarded(&mut head.headers, record.downstream.client.ip(), &record.origin, &target.authority);
     record.ids.put(&mut head.headers);
     let mut outgoing = Outgoing { headers: &mut head.headers, authority: target.authority, path: target.path };
     for filter in rule.request_filters.iter().chain(&share.request_filters) {

@@ -1,7 +1,8 @@
 //! Headers that belong to one connection, and those that a proxy adds (RFC 9110, section 7.6).
 //!
 //! `X-Forwarded-For` is appended to; `X-Forwarded-Proto` and `X-Forwarded-Host` say what this proxy saw, whatever a
-//! client claims; `Forwarded` and `X-Forwarded-Port`, which it does not write, are dropped. Names with an underscore are
+//! client claims that is no trusted proxy; `Forwarded` and such a client's `X-Forwarded-Port`, which it does not write,
+//! are dropped. Names with an underscore are
 //! dropped where backends that turn `-` into `_` (CGI, WSGI) would take them for a header that frames the message or
 //! that a proxy writes. `Server` of a backend is passed on; answers of the proxy itself say `purlin`.
 
@@ -11,11 +12,13 @@ use http::header::{CONNECTION, CONTENT_LENGTH, HOST, PROXY_AUTHENTICATE, PROXY_A
 use http::header::{TRANSFER_ENCODING, UPGRADE};
 use http::{HeaderMap, HeaderName, HeaderValue};
 
+use crate::client::{Origin, Trust};
+
 const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
 const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
 const HTTP2_SETTINGS: HeaderName = HeaderName::from_static("http2-settings");
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
-const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+pub(crate) const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 
 /// Written by proxies only, and not by this one.
@@ -131,20 +134,37 @@ pub(crate) fn set_upgrade(headers: &mut HeaderMap, protocol: HeaderValue) {
 }
 
 /// Adds who asked, and for what.
-pub(crate) fn set_forwarded(headers: &mut HeaderMap, client: IpAddr, https: bool, authority: &HeaderValue) {
+///
+/// `peer` is appended to what a chain of proxies says; a stranger's chain is dropped, and of a trusted proxy's the rest is
+/// kept too.
+pub(crate) fn set_forwarded(headers: &mut HeaderMap, peer: IpAddr, origin: &Origin, authority: &HeaderValue) {
     let mut chain = String::new();
+    if origin.trust == Trust::Stranger {
+        headers.remove(FORWARDED_FOR);
+    } else if origin.trust == Trust::Believed
+        && !headers.contains_key(&FORWARDED_FOR)
+        && origin.client != peer.to_canonical()
+    {
+        // Told by `Forwarded`.
+        chain = format!("{}, ", origin.client);
+    }
     for earlier in headers.get_all(&FORWARDED_FOR).iter().filter_map(|v| v.to_str().ok()) {
         chain.push_str(earlier);
         chain.push_str(", ");
     }
-    chain.push_str(&client.to_canonical().to_string());
+    chain.push_str(&peer.to_canonical().to_string());
     if let Ok(value) = HeaderValue::try_from(chain) {
         headers.insert(FORWARDED_FOR, value);
     }
     headers.remove(FORWARDED);
-    headers.remove(FORWARDED_PORT);
-    headers.insert(FORWARDED_PROTO, HeaderValue::from_static(if https { "https" } else { "http" }));
-    headers.insert(FORWARDED_HOST, authority.clone());
+    headers.insert(FORWARDED_PROTO, HeaderValue::from_static(if origin.https { "https" } else { "http" }));
+    let believed = origin.trust == Trust::Believed;
+    if !believed || headers.get_all(&FORWARDED_PORT).iter().count() > 1 {
+        headers.remove(FORWARDED_PORT);
+    }
+    if !believed || headers.get_all(&FORWARDED_HOST).iter().count() != 1 {
+        headers.insert(FORWARDED_HOST, authority.clone());
+    }
 }
 
 fn tokens<'a>(headers: &'a HeaderMap, name: &HeaderName) -> impl Iterator<Item = &'a str> {
@@ -225,7 +245,24 @@ mod tests {
     fn forwarded() {
         let claims = [("forwarded", "for=6.6.6.6"), ("x-forwarded-port", "1"), ("x-forwarded-proto", "https")];
         let mut headers = map(&[claims.as_slice(), &[("x-forwarded-for", "1.1.1.1")]].concat());
-        set_forwarded(&mut headers, "::ffff:9.9.9.9".parse().unwrap(), false, &HeaderValue::from_static("a"));
+        let peer = "::ffff:9.9.9.9".parse().unwrap();
+        let origin = |trust, client: &str| Origin {
+            client: client.parse().unwrap(),
+            https: false,
+            trust,
+            propagation: [None; 3],
+        };
+        let of = |trust, client| {
+            let mut headers = map(&[claims.as_slice(), &[("x-forwarded-for", "1.1.1.1")]].concat());
+            set_forwarded(&mut headers, peer, &origin(trust, client), &HeaderValue::from_static("a"));
+            headers
+        };
+        assert_eq!(of(Trust::Stranger, "9.9.9.9")["x-forwarded-for"], "9.9.9.9");
+        assert_eq!(of(Trust::Believed, "1.1.1.1")["x-forwarded-port"], "1");
+        let mut told = map(&claims[..1]);
+        set_forwarded(&mut told, peer, &origin(Trust::Believed, "6.6.6.6"), &HeaderValue::from_static("a"));
+        assert_eq!(told["x-forwarded-for"], "6.6.6.6, 9.9.9.9");
+        set_forwarded(&mut headers, peer, &origin(Trust::Unsaid, "9.9.9.9"), &HeaderValue::from_static("a"));
         assert_eq!(headers["x-forwarded-for"], "1.1.1.1, 9.9.9.9");
         assert_eq!(headers["x-forwarded-proto"], "http");
         assert_eq!(headers["x-forwarded-host"], "a");

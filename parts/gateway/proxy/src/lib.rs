@@ -19,6 +19,7 @@
 mod access_log;
 mod answer;
 mod body;
+mod client;
 mod config;
 mod connection;
 mod exchange;

@@ -94,7 +94,7 @@ impl Plan {
         self.preflight(head, metrics)?;
         self.measure(head, upload, record).inspect_err(|_| metrics.too_large.inc())?;
         if let Some(rates) = &self.rates {
-            let (admitted, told) = rates.admit(head, record.client());
+            let (admitted, told) = rates.admit(head, record.origin.client);
             after.rates = Some(told);
             if !admitted {
                 return Err(Failure::RATE_LIMITED.into());

@@ -1,6 +1,6 @@
 //! What is remembered of a request until it ends: the access log's line and the route's metrics.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -9,6 +9,7 @@ use tokio::time::Instant;
 
 use crate::access_log::Line;
 use crate::body::UploadState;
+use crate::client::{self, Client, Ended, Noted, Origin};
 use crate::connection::Downstream;
 use crate::metrics::Malformed;
 use crate::snapshot::RuleId;
@@ -25,6 +26,11 @@ pub(crate) struct Record {
     pub(crate) version: Version,
     pub(crate) authority: Option<HeaderValue>,
     pub(crate) path: http::Uri,
+    /// Whether its bind has settings.
+    pub(crate) has_settings: bool,
+    pub(crate) origin: Origin,
+    /// Where a log format shows headers.
+    pub(crate) noted: Option<Box<Noted>>,
     pub(crate) ids: Ids,
     pub(crate) rule: Option<RuleId>,
     pub(crate) upstream: Option<SocketAddr>,
@@ -41,9 +47,20 @@ pub(crate) struct Record {
 }
 
 impl Record {
-    /// Who asks.
-    pub(crate) fn client(&self) -> IpAddr {
-        self.downstream.client.ip()
+    /// The settings of its bind.
+    pub(crate) fn settings(&self) -> Option<&Client> {
+        if !self.has_settings {
+            return None;
+        }
+        self.snapshot.binds.get(&self.downstream.bind)?.client.as_ref()
+    }
+
+    pub(crate) fn protocol(&self) -> &'static str {
+        match self.version {
+            Version::HTTP_2 => "HTTP/2",
+            Version::HTTP_10 => "HTTP/1.0",
+            _ => "HTTP/1.1",
+        }
     }
 
     fn line(&self, status: u16, flag: &str, took: Duration) -> String {
@@ -52,14 +69,7 @@ impl Record {
             .text("method", self.method.as_str())
             .text("host", &self.authority.as_ref().map(text).unwrap_or_default())
             .text("path", self.path.path())
-            .text(
-                "protocol",
-                match self.version {
-                    Version::HTTP_2 => "HTTP/2",
-                    Version::HTTP_10 => "HTTP/1.0",
-                    _ => "HTTP/1.1",
-                },
-            )
+            .text("protocol", self.protocol())
             .number("status", status)
             .number("bytes_in", self.upload.bytes.get())
             .number("bytes_out", self.bytes_out)
@@ -89,8 +99,17 @@ impl Drop for Record {
         let worker = &self.downstream.worker;
         let rule = self.rule.and_then(|id| self.snapshot.rule(id));
         rule.map_or(&worker.shared.metrics.unrouted, |rule| &rule.metrics).record(status, took);
+        let settings = self.settings();
+        if let Some(settings) = settings {
+            settings.judge_slowness(self, status, took);
+        }
         if worker.log.is_on() {
-            worker.log.send(self.line(status, flag, took));
+            let format = settings.and_then(|settings| settings.log.as_ref());
+            let ended = Ended { status, flag, took };
+            worker.log.send(match format {
+                Some(format) => format.line(|field| client::value(self, ended, field)),
+                None => self.line(status, flag, took),
+            });
         }
         let broken_body = self.upload.failed.get().and_then(|failure| failure.malformed);
         if let Some(reason) = self.malformed.or(broken_body) {

@@ -1,10 +1,12 @@
 //! Ids of a request: `x-request-id` and the trace that it belongs to.
 //!
-//! A sane request id is kept, anything else is replaced. A trace that the request carries (W3C or B3) goes on with a
+//! A sane request id is kept, unless it comes from a stranger where it was said who is none; anything else is replaced. A trace that the request carries (W3C or B3) goes on with a
 //! span id of ours; without one a new trace begins, unsampled (Trace Context, section 4.3).
 
 use http::{HeaderMap, HeaderName, HeaderValue};
-use purlin_telemetry::trace::TraceContext;
+use purlin_telemetry::trace::{Format, TraceContext};
+
+use crate::client::{Origin, Trust};
 
 pub(crate) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// Longest request id that is taken over from a client.
@@ -15,27 +17,37 @@ const MAX_REQUEST_ID: usize = 128;
 pub(crate) struct Ids {
     pub(crate) request: HeaderValue,
     pub(crate) trace: TraceContext,
+    /// None for W3C.
+    formats: [Option<Format>; 3],
 }
 
 impl Ids {
     /// Takes over what is sane in `headers`, and makes the rest.
-    pub(crate) fn of(headers: &HeaderMap) -> Self {
-        let request = match headers.get(&REQUEST_ID) {
+    pub(crate) fn of(headers: &HeaderMap, origin: &Origin) -> Self {
+        let request = match headers.get(&REQUEST_ID).filter(|_| origin.trust != Trust::Stranger) {
             Some(id) if is_sane(id.as_bytes()) => id.clone(),
             _ => new_request_id(),
         };
         let mut random = rand::rng();
-        let trace = match TraceContext::extract(headers) {
+        let formats = origin.propagation;
+        let theirs = match formats {
+            [None, ..] => TraceContext::extract(headers),
+            _ => TraceContext::extract_as(headers, formats.into_iter().flatten()),
+        };
+        let trace = match theirs {
             Some(theirs) => theirs.child(&mut random),
             None => TraceContext::root(&mut random, false),
         };
-        Self { request, trace }
+        Self { request, trace, formats }
     }
 
     /// Writes both into the request that is sent on.
     pub(crate) fn put(&self, headers: &mut HeaderMap) {
         headers.insert(REQUEST_ID, self.request.clone());
-        self.trace.inject(headers);
+        match self.formats {
+            [None, ..] => self.trace.inject(headers),
+            formats => self.trace.inject_as(headers, formats.into_iter().flatten()),
+        }
     }
 }
 
@@ -60,13 +72,17 @@ fn ascii(text: &str) -> HeaderValue {
 mod tests {
     use super::*;
 
+    fn origin(trust: Trust) -> Origin {
+        Origin { client: std::net::IpAddr::from([127, 0, 0, 1]), https: false, trust, propagation: [None; 3] }
+    }
+
     #[test]
     fn a_trace_goes_on_under_a_span_of_ours() {
         let theirs = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
         let mut headers = HeaderMap::new();
         headers.insert("traceparent", HeaderValue::from_static(theirs));
         headers.insert("tracestate", HeaderValue::from_static("a=b"));
-        Ids::of(&headers.clone()).put(&mut headers);
+        Ids::of(&headers.clone(), &origin(Trust::Unsaid)).put(&mut headers);
         let sent = headers["traceparent"].to_str().unwrap();
         assert!(sent.starts_with("00-4bf92f3577b34da6a3ce929d0e0e4736-") && sent.ends_with("-01"), "{sent}");
         assert_ne!(sent, theirs);
@@ -78,7 +94,7 @@ mod tests {
         let mut headers = HeaderMap::new();
         headers.insert("traceparent", HeaderValue::from_static("00-4bf92f35"));
         headers.insert("tracestate", HeaderValue::from_static("a=b"));
-        Ids::of(&headers.clone()).put(&mut headers);
+        Ids::of(&headers.clone(), &origin(Trust::Unsaid)).put(&mut headers);
         let sent = TraceContext::extract(&headers).unwrap();
         assert!(!sent.sampled);
         assert!(!headers.contains_key("tracestate"));
@@ -88,9 +104,12 @@ mod tests {
     fn request_ids() {
         let id = |value: &'static str| {
             let headers = HeaderMap::from_iter([(REQUEST_ID, HeaderValue::from_static(value))]);
-            Ids::of(&headers).request
+            Ids::of(&headers, &origin(Trust::Believed)).request
         };
         assert_eq!(id("abc-1"), "abc-1");
+        let headers = HeaderMap::from_iter([(REQUEST_ID, HeaderValue::from_static("abc-1"))]);
+        assert_eq!(Ids::of(&headers, &origin(Trust::Unsaid)).request, "abc-1");
+        assert_ne!(Ids::of(&headers, &origin(Trust::Stranger)).request, "abc-1");
         for bad in ["", "a b", "a\"b", "{}"] {
             let made = id(bad);
             assert_eq!(made.len(), 36, "{made:?}");

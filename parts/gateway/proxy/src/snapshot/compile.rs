@@ -11,8 +11,8 @@ use std::time::Duration;
 use http::Method;
 use purlin_gateway_policy::Fraction;
 use purlin_traffic::model::{
-    self, Action, ClientSettings, ClusterName, ObjectName, PathMatch, Protocol, RouteModel, RouteName, Serve,
-    ValueMatch,
+    self, Action, ClientLimits, ClusterName, ObjectName, PathMatch, Protocol, ProxyProtocol, RouteModel, RouteName,
+    Serve, ValueMatch,
 };
 use regex::{Regex, RegexBuilder};
 use rustls::crypto::CryptoProvider;
@@ -20,6 +20,7 @@ use rustls::sign::CertifiedKey;
 
 use super::rules::{PathTest, Test};
 use super::{Act, BindPlan, Cluster, HostMap, HostRules, ListenerPlan, Rule, RuleId, Share, Snapshot};
+use crate::client::Client;
 use crate::filters::{Change, Filter};
 use crate::metrics::RouteMetrics;
 use crate::mirror::Mirror;
@@ -73,8 +74,15 @@ struct Compiler<'a> {
 
 impl Compiler<'_> {
     fn bind(&mut self, at: std::net::SocketAddr, bind: &model::Bind) -> BindPlan {
-        let mut plan = BindPlan { protocol: bind.protocol, listeners: Vec::new(), by_host: HostMap::default() };
+        let client = Client::compile(&bind.client);
+        let (client, refused) = client.map_or_else(|why| (None, Some(why)), |client| (client, None));
+        let protocol = bind.protocol;
+        let mut plan = BindPlan { protocol, client, listeners: Vec::new(), by_host: HostMap::default() };
         for listener in &bind.listeners {
+            if let Some(why) = &refused {
+                self.error(place(listener), why.clone());
+                continue;
+            }
             if let Some(what) = not_built(bind, listener) {
                 self.error(place(listener), format!("{what} not built"));
                 continue;
@@ -250,7 +258,10 @@ fn place(listener: &model::Listener) -> Place {
 fn not_built(bind: &model::Bind, listener: &model::Listener) -> Option<&'static str> {
     match () {
         () if bind.protocol == Protocol::Tcp || matches!(listener.serve, Serve::Streams(_)) => Some("streams are"),
-        () if *bind.client != ClientSettings::default() => Some("settings for clients are"),
+        () if bind.client.proxy_protocol != ProxyProtocol::Off => Some("PROXY headers are"),
+        () if !bind.client.forward_certificate.is_empty() => Some("forwarded client certificates are"),
+        () if bind.client.tls13_only => Some("listeners of TLS 1.3 only are"),
+        () if bind.client.limits != ClientLimits::default() => Some("limits of clients are"),
         () if listener.access.is_some() => Some("access policies are"),
         () if listener.tls.as_ref().is_some_and(|tls| tls.client_auth.is_some()) => Some("client certificates are"),
         () => None,

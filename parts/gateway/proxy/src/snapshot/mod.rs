@@ -23,6 +23,7 @@ pub(crate) use compile::{Legacy, compile};
 pub(crate) use hosts::HostMap;
 pub(crate) use rules::{Act, HostRules, Rule, Share, parameter};
 
+use crate::client::Client;
 use crate::head::Target;
 
 /// Index of a rule in its snapshot.
@@ -49,6 +50,8 @@ impl Snapshot {
 #[derive(Debug)]
 pub(crate) struct BindPlan {
     pub(crate) protocol: Protocol,
+    /// None: as the proxy does by itself.
+    pub(crate) client: Option<Client>,
     pub(crate) listeners: Vec<ListenerPlan>,
     /// Indices into `listeners`.
     pub(crate) by_host: HostMap<usize>,

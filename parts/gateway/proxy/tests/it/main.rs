@@ -3,6 +3,7 @@
 mod apply;
 mod backend;
 mod bytes;
+mod clients;
 mod descriptors;
 mod flood;
 mod forward;
