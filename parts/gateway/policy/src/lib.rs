@@ -4,6 +4,7 @@
 //! that it is given. So each is tested by itself, by law and by simulation; the proxy has the sockets.
 
 mod cidr;
+mod compress;
 mod cors;
 mod fault;
 mod forwarded;
@@ -12,6 +13,7 @@ mod gcra;
 mod log_format;
 
 pub use cidr::CidrSet;
+pub use compress::{Compression, Encoder};
 pub use cors::{Cors, Preflight};
 pub use fault::{Injected, grpc_to_http, inject};
 pub use forwarded::client;
