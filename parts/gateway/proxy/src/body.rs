@@ -18,6 +18,7 @@ use hyper::body::Incoming;
 use tokio::time::{Instant, Sleep, sleep};
 
 use crate::answer::Failure;
+use crate::coded::Coded;
 use crate::headers::strip_trailers;
 use crate::mirror::{Copied, Feed, channel};
 use crate::pool::Lease;
@@ -233,6 +234,8 @@ pub(crate) enum Out {
     Local { data: Option<Bytes>, record: Option<Box<Record>> },
     /// From an endpoint.
     Stream(Box<Download>),
+    /// The same, compressed.
+    Coded(Box<Coded>),
 }
 
 /// A response on its way from an endpoint.
@@ -249,7 +252,7 @@ pub(crate) struct Download {
 }
 
 impl Download {
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+    pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         let Poll::Ready(next) = Pin::new(&mut self.inner).poll_frame(cx) else {
             let late = self.deadline.as_mut().is_some_and(|deadline| deadline.as_mut().poll(cx).is_ready());
             if late || self.silence.poll_too_long(cx) {
@@ -308,6 +311,7 @@ impl Out {
         match self {
             Self::Local { record, .. } => record.as_deref_mut(),
             Self::Stream(download) => Some(&mut download.record),
+            Self::Coded(coded) => Some(&mut coded.download.record),
         }
     }
 }
@@ -320,6 +324,7 @@ impl Body for Out {
         let polled = match &mut *self {
             Self::Local { data, .. } => Poll::Ready(data.take().map(|data| Ok(Frame::data(data)))),
             Self::Stream(download) => download.poll(cx),
+            Self::Coded(coded) => coded.poll(cx),
         };
         stall::asked(polled.is_ready());
         polled
@@ -329,6 +334,7 @@ impl Body for Out {
         match self {
             Self::Local { data, .. } => data.is_none(),
             Self::Stream(download) => download.inner.is_end_stream(),
+            Self::Coded(coded) => coded.is_end(),
         }
     }
 
@@ -336,6 +342,7 @@ impl Body for Out {
         match self {
             Self::Local { data, .. } => SizeHint::with_exact(data.as_ref().map_or(0, |data| data.len() as u64)),
             Self::Stream(download) => download.inner.size_hint(),
+            Self::Coded(_) => SizeHint::default(),
         }
     }
 }

@@ -20,6 +20,7 @@ mod access_log;
 mod answer;
 mod body;
 mod client;
+mod coded;
 mod config;
 mod connection;
 mod exchange;

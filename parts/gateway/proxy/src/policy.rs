@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! preflight? -> (who asks) -> how large -> how often -> failures on purpose -> the rule's action
-//! answer     <- CORS headers <- what is left of the limits
+//! answer     <- CORS headers <- what is left of the limits <- compression
 //! ```
 //!
 //! A rule that no policy holds for has no [`Plan`], and its requests pay for the look at that. Answers that policies give
@@ -10,15 +10,16 @@
 
 use std::rc::Rc;
 
-use http::header::{CONTENT_LENGTH, CONTENT_TYPE, ORIGIN};
+use http::header::{CONTENT_LENGTH, CONTENT_TYPE, ORIGIN, VARY};
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
-use purlin_gateway_policy::{Cors, Preflight, grpc_to_http, inject};
-use purlin_traffic::model::{AbortStatus, Fault, RequestLimits, RulePolicy};
+use purlin_gateway_policy::{Compression, Cors, Preflight, grpc_to_http, inject};
+use purlin_traffic::model::{AbortStatus, Coding, Fault, RequestLimits, RulePolicy};
 use tokio::time::sleep;
 
 use crate::answer::{self, Failure, failure};
 use crate::body::{Out, Upload};
+use crate::coded;
 use crate::metrics::PolicyMetrics;
 use crate::rates::{Rates, Registry, Told};
 use crate::record::Record;
@@ -54,6 +55,7 @@ pub(crate) struct Plan {
     limits: RequestLimits,
     rates: Option<Rates>,
     fault: Option<Fault>,
+    compression: Option<Compression>,
 }
 
 impl Plan {
@@ -68,8 +70,9 @@ impl Plan {
         {
             return Err(format!("an aborted request cannot be answered with {status}: it must be from 200 to 599"));
         }
+        let compression = policy.compression.as_deref().map(Compression::compile).transpose()?;
         let rates = Rates::compile(&policy.rate_limits, registry)?;
-        Ok(Some(Box::new(Self { cors, limits: policy.limits, rates, fault: policy.fault })))
+        Ok(Some(Box::new(Self { cors, limits: policy.limits, rates, fault: policy.fault, compression })))
     }
 
     /// What the answer to a request will be given.
@@ -78,7 +81,12 @@ impl Plan {
             let preflight = cors.preflight(&head.method, &head.headers);
             (cors, preflight.is_none(), head.headers.get(ORIGIN).and_then(|origin| cors.allowed(origin)))
         });
-        After { rates: None, cors: cors.and_then(|(cors, actual, allowed)| actual.then_some((cors, allowed))) }
+        let compression = self.compression.as_ref().map(|c| (c, c.wanted(&head.method, &head.headers)));
+        After {
+            rates: None,
+            compression,
+            cors: cors.and_then(|(cors, actual, allowed)| actual.then_some((cors, allowed))),
+        }
     }
 
     /// Lets a request on, or says how it is answered.
@@ -215,10 +223,21 @@ pub(crate) struct After<'a> {
     /// And what its origin is allowed.
     cors: Option<(&'a Cors, Option<HeaderValue>)>,
     rates: Option<Told<'a>>,
+    /// And the coding that its client wants.
+    compression: Option<(&'a Compression, Option<Coding>)>,
 }
 
 impl After<'_> {
     pub(crate) fn finish(self, mut answer: Response<Out>) -> Response<Out> {
+        if let Some((compression, wanted)) = self.compression
+            && matches!(answer.body(), Out::Stream(_))
+            && compression.suits(answer.status(), answer.headers())
+        {
+            answer.headers_mut().append(VARY, HeaderValue::from_static("Accept-Encoding"));
+            if let Some(coding) = wanted {
+                answer = coded::code(answer, coding);
+            }
+        }
         if let Some(told) = self.rates {
             told.put(answer.headers_mut());
         }

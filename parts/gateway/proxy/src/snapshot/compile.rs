@@ -276,7 +276,6 @@ fn not_built_of(rule: &model::Rule) -> impl Iterator<Item = &'static str> {
         (policy.retry.is_some(), "retries are"),
         (policy.persistence.is_some(), "session persistence is"),
         (policy.sticky_split.is_some(), "sticky splits are"),
-        (policy.compression.is_some(), "compression is"),
     ];
     asked.into_iter().filter_map(|(asked, what)| asked.then_some(what))
 }

@@ -4,13 +4,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use purlin_traffic::model::{
-    AbortStatus, Action, BackendProtocol, Cors, Fault, Mirror, RateLimit, RateScope, RequestLimits, Rule, RulePolicy,
+    AbortStatus, Action, BackendProtocol, Coding, Compression, Cors, Fault, Mirror, RateLimit, RateScope,
+    RequestLimits, Rule, RulePolicy,
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
 use crate::backend::{Backend, scripted};
-use crate::rig::{PATIENCE, Reply, Rig, cluster_name, free, options, rule, until};
+use crate::rig::{PATIENCE, Reply, Rig, cluster_name, free, options, rule, talk, until};
 
 const H1: BackendProtocol = BackendProtocol::Http1;
 
@@ -188,4 +189,86 @@ async fn a_mirror_that_takes_nothing_holds_up_nobody() {
     let body = "x".repeat(16 << 20);
     let reply = rig.send(&format!("{}{body}", request("POST /", &format!("Content-Length: {}\r\n", body.len())))).await;
     assert_eq!((reply.status, reply.body.ends_with(&body)), (200, true));
+}
+
+fn compressing() -> RulePolicy {
+    let codings = vec![Coding::Gzip];
+    let compression = Compression { codings, min_bytes: 10, types: vec!["text/*".into()] };
+    RulePolicy { compression: Some(Arc::new(compression)), ..RulePolicy::default() }
+}
+
+fn gunzip(chunked: &[u8]) -> String {
+    let (mut body, mut rest) = (Vec::new(), chunked);
+    while let Some(at) = rest.windows(2).position(|w| w == b"\r\n") {
+        let length = usize::from_str_radix(str::from_utf8(&rest[..at]).unwrap(), 16).unwrap();
+        body.extend_from_slice(&rest[at + 2..at + 2 + length]);
+        rest = &rest[at + 4 + length..];
+    }
+    let mut text = Vec::new();
+    // A stream that goes on is no error before its last byte.
+    let _ = std::io::Read::read_to_end(&mut flate2::read::GzDecoder::new(&*body), &mut text);
+    String::from_utf8(text).unwrap()
+}
+
+#[tokio::test]
+async fn answers_are_compressed() {
+    let text = "hello ".repeat(50_000);
+    let answer = |headers: &str, body: &str| {
+        format!("HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\n{headers}Content-Length: {}\r\n\r\n{body}", body.len())
+    };
+    let big = scripted(answer("ETag: \"1\"\r\nAccept-Ranges: bytes\r\n", &text).into_bytes()).await;
+    let small = scripted(answer("", "small").into_bytes()).await;
+    let coded = scripted(answer("Content-Encoding: br\r\n", &text).into_bytes()).await;
+    let name = |prefix: &str, name: &str| Rule { policy: Arc::new(compressing()), ..rule(prefix, name) };
+    let rules = vec![name("/big", "big"), name("/small", "small"), name("/coded", "coded")];
+    let clusters = [("big", H1, &[big][..]), ("small", H1, &[small]), ("coded", H1, &[coded])];
+    let rig = Rig::new(rules, &clusters).await;
+    let got = talk(rig.at, request("GET /big", "Accept-Encoding: br, gzip\r\n").as_bytes()).await;
+    let end = got.windows(4).position(|w| w == b"\r\n\r\n").unwrap() + 4;
+    let head = Reply::parse_all(str::from_utf8(&got[..end]).unwrap()).remove(0);
+    let of = |names: [&str; 5]| names.map(|name| head.header(name).map(str::to_owned));
+    let expected = [Some("gzip"), Some("Accept-Encoding"), Some("W/\"1\""), None, None].map(|v| v.map(str::to_owned));
+    assert_eq!(of(["content-encoding", "vary", "etag", "content-length", "accept-ranges"]), expected);
+    assert!(got.len() < text.len() / 50 && gunzip(&got[end..]) == text);
+    for (line, accept, vary) in [
+        ("GET /big", "", Some("Accept-Encoding")),
+        ("GET /big", "Accept-Encoding: gzip;q=0\r\n", Some("Accept-Encoding")),
+        ("HEAD /big", "Accept-Encoding: gzip\r\n", Some("Accept-Encoding")),
+        ("GET /small", "Accept-Encoding: gzip\r\n", None),
+        ("GET /coded", "Accept-Encoding: gzip\r\n", None),
+    ] {
+        let reply = rig.send(&request(line, accept)).await;
+        assert_eq!(reply.header("vary"), vary, "{line} {accept}");
+        assert_ne!(reply.header("content-encoding"), Some("gzip"), "{line} {accept}");
+        assert!(reply.header("content-length").is_some());
+    }
+}
+
+/// An event reaches the client though the stream goes on.
+#[tokio::test]
+async fn events_are_not_held_back() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let at = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        assert_ne!(stream.read(&mut [0; 1024]).await.unwrap(), 0);
+        let head = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\ndata: one\n\n";
+        stream.write_all(head).await.unwrap();
+        // Open until the proxy closes.
+        while stream.read(&mut [0; 1024]).await.is_ok_and(|n| n > 0) {}
+    });
+    let rig = Rig::new(vec![policed("/", compressing())], &[("svc", H1, &[at])]).await;
+    let mut stream = TcpStream::connect(rig.at).await.unwrap();
+    stream.write_all(request("GET /", "Accept-Encoding: gzip\r\n").as_bytes()).await.unwrap();
+    let read = async {
+        let mut got = Vec::new();
+        loop {
+            assert_ne!(stream.read_buf(&mut got).await.unwrap(), 0);
+            let body = got.windows(4).position(|w| w == b"\r\n\r\n").map(|at| &got[at + 4..]);
+            if body.is_some_and(|body| body.ends_with(b"\r\n") && gunzip(body) == "data: one\n\n") {
+                return;
+            }
+        }
+    };
+    tokio::time::timeout(PATIENCE, read).await.expect("the event is held back");
 }
