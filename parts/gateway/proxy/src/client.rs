@@ -13,9 +13,10 @@ use std::time::Duration;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use purlin_gateway_policy::{self as policy, CidrSet, Decision, Field, LogFormat, Quota, Value, ticks};
 use purlin_telemetry::trace::Format;
-use purlin_traffic::model::{ClientSettings, Propagation};
+use purlin_traffic::model::{ClientLimits, ClientSettings, Propagation};
 use tokio::time::Instant;
 
+use crate::config::Limits;
 use crate::connection::Downstream;
 use crate::headers::FORWARDED_PROTO;
 use crate::record::Record;
@@ -31,6 +32,7 @@ pub(crate) struct Client {
     propagation: [Option<Format>; 3],
     pub(crate) log: Option<LogFormat>,
     slow: Option<Slow>,
+    limits: ClientLimits,
 }
 
 #[derive(Debug)]
@@ -81,7 +83,30 @@ impl Client {
             });
         }
         let slow = slow_request.map(|limit| Slow { limit, started: Instant::now(), told: AtomicU64::new(0) });
-        Ok(Some(Self { trusted: CidrSet::new(trusted_proxies), propagation, log, slow }))
+        let (trusted, limits) = (CidrSet::new(trusted_proxies), settings.limits.clone());
+        Ok(Some(Self { trusted, propagation, log, slow, limits }))
+    }
+
+    /// Connections that the bind may have, over all workers.
+    pub(crate) fn connections(&self) -> Option<usize> {
+        self.limits.connections.map(|limit| usize::try_from(limit).unwrap_or(usize::MAX))
+    }
+
+    /// The limits of a connection: what is not said is as the proxy has it.
+    pub(crate) fn limits(&self, own: &Limits) -> Limits {
+        let ClientLimits { connections: _, streams, head_bytes, headers, handshake, head, idle, body_idle } =
+            self.limits;
+        let size = |theirs: Option<u32>, own: usize| theirs.map_or(own, |n| usize::try_from(n).unwrap_or(usize::MAX));
+        Limits {
+            streams: streams.unwrap_or(own.streams),
+            head_bytes: size(head_bytes, own.head_bytes),
+            headers: size(headers, own.headers),
+            handshake: handshake.unwrap_or(own.handshake),
+            head: head.unwrap_or(own.head),
+            idle: idle.unwrap_or(own.idle),
+            body_idle: body_idle.unwrap_or(own.body_idle),
+            ..own.clone()
+        }
     }
 
     /// The headers of a request that its log line shows.

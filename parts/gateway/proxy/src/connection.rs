@@ -30,6 +30,7 @@ use tokio::time::{Instant, sleep, timeout};
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 
+use crate::config::Limits;
 use crate::exchange;
 use crate::io::{Io, Unread};
 use crate::metrics::Malformed;
@@ -79,6 +80,8 @@ pub(crate) struct Downstream {
     /// Under TLS: the name of the handshake, if any.
     pub(crate) tls: Option<Option<String>>,
     pub(crate) stop: CancellationToken,
+    /// Those of its bind.
+    pub(crate) limits: Limits,
     unread: Unread,
     requests: Cell<u32>,
     /// Those of them that the client left before their answer.
@@ -147,8 +150,12 @@ impl Drop for Counted {
 
 async fn speak(worker: Rc<Worker>, accepted: Accepted) {
     let Accepted { stream, client, bind, tls, stop } = accepted;
-    let limits = worker.shared.limits.clone();
-    let protocol = worker.snapshot().binds.get(&bind).map_or(Protocol::Http, |bind| bind.protocol);
+    let snapshot = worker.snapshot();
+    let plan = snapshot.binds.get(&bind);
+    let own = &worker.shared.limits;
+    let limits = plan.and_then(|plan| plan.client.as_ref()).map_or_else(|| own.clone(), |client| client.limits(own));
+    let protocol = plan.map_or(Protocol::Http, |plan| plan.protocol);
+    drop(snapshot);
     let open = async {
         match protocol {
             Protocol::Http => timeout(limits.head, open_plain(stream, limits.body_idle)).await,
@@ -170,6 +177,7 @@ async fn speak(worker: Rc<Worker>, accepted: Accepted) {
     };
     let downstream = Rc::new(Downstream {
         worker,
+        limits,
         bind,
         client,
         tls: opened.tls,
@@ -238,7 +246,7 @@ fn prepare(stream: &TcpStream) -> io::Result<()> {
 }
 
 async fn speak_h1(downstream: Rc<Downstream>, io: Io) -> hyper::Result<()> {
-    let limits = &downstream.worker.shared.limits;
+    let limits = &downstream.limits;
     let service = {
         let downstream = Rc::clone(&downstream);
         service_fn(move |request: Request<Incoming>| {
@@ -272,7 +280,7 @@ async fn stopped_for(stop: &CancellationToken, time: Duration) {
 }
 
 async fn speak_h2(downstream: Rc<Downstream>, io: Io) -> hyper::Result<()> {
-    let limits = &downstream.worker.shared.limits;
+    let limits = &downstream.limits;
     let service = {
         let downstream = Rc::clone(&downstream);
         service_fn(move |request: Request<Incoming>| {

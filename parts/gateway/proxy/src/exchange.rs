@@ -28,7 +28,7 @@ pub(crate) async fn serve(downstream: Rc<Downstream>, mut request: Request<Incom
     let upgrade = upgrade_asked(&mut request);
     let (head, body) = request.into_parts();
     let snapshot = downstream.worker.snapshot();
-    let (upload, state) = Upload::new(body, head.version, downstream.worker.shared.limits.body_idle);
+    let (upload, state) = Upload::new(body, head.version, downstream.limits.body_idle);
     let bind = snapshot.binds.get(&downstream.bind);
     let client = bind.and_then(|bind| bind.client.as_ref());
     let origin = Origin::of(client, &head.headers, &downstream);

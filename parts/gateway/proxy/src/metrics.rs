@@ -10,6 +10,7 @@ use purlin_traffic::model::RouteName;
 #[derive(Clone, Debug)]
 pub(crate) struct Metrics {
     pub(crate) connections: Gauge,
+    pub(crate) connections_refused: Counter,
     malformed: [Counter; Malformed::LABELS.len()],
     pub(crate) accept_errors: Counter,
     pub(crate) connect_errors: Counter,
@@ -30,6 +31,11 @@ impl Metrics {
         };
         Self {
             connections: gauge("purlin_gateway_connections", "Downstream connections now open.", &[]),
+            connections_refused: counter(
+                "purlin_gateway_connections_refused_total",
+                "Connections closed at once because their listener's settings allow no more.",
+                &[],
+            ),
             malformed: Malformed::LABELS.map(|reason| {
                 let help = "Requests refused, and connections ended, for what came or did not come in time, by reason.";
                 counter("purlin_gateway_malformed_requests_total", help, &[("reason", reason)])

@@ -4,6 +4,7 @@ use std::collections::{HashMap, HashSet};
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -148,9 +149,10 @@ impl Proxy {
         let tls = tls.map_err(|e| format!("{at}: TLS cannot be set up: {e}"))?;
         let listening: Result<Vec<_>, _> = sockets.into_iter().map(listen::listen).collect();
         let listening = listening.map_err(|e| format!("{at} cannot be listened on: {e}"))?;
+        let count = Arc::new(AtomicUsize::new(0));
         for (worker, listener) in self.commands.iter().zip(listening) {
             // A worker that is gone has been drained.
-            let _ = worker.send(Command::Open { at, listener, tls: Arc::clone(&tls) });
+            let _ = worker.send(Command::Open { at, listener, tls: Arc::clone(&tls), count: Arc::clone(&count) });
         }
         Ok(())
     }

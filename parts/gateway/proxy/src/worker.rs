@@ -10,6 +10,7 @@ use std::net::SocketAddr;
 use std::ops::Deref;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
@@ -50,6 +51,8 @@ pub(crate) enum Command {
         at: SocketAddr,
         listener: std::net::TcpListener,
         tls: Arc<ServerConfig>,
+        /// How many connections it has, over all workers.
+        count: Arc<AtomicUsize>,
     },
     /// Stop accepting; what is accepted already goes on. Told when the socket is closed.
     Close(SocketAddr, oneshot::Sender<()>),
@@ -134,11 +137,11 @@ async fn run(worker: Rc<Worker>, mut commands: mpsc::UnboundedReceiver<Command>)
     loop {
         tokio::select! {
             command = commands.recv() => match command {
-                Some(Command::Open { at, listener, tls }) => {
+                Some(Command::Open { at, listener, tls, count }) => {
                     let stop = CancellationToken::new();
                     match TcpListener::from_std(listener) {
                         Ok(listener) => {
-                            let accept = accept(Rc::clone(&worker), at, listener, tls, stop.clone());
+                            let accept = accept(Rc::clone(&worker), at, (listener, count), tls, stop.clone());
                             let accepting = worker.tasks.spawn_local(accept);
                             binds.insert(at, Open { stop, accepting });
                         }
@@ -181,19 +184,39 @@ async fn drain(worker: &Worker, binds: &HashMap<SocketAddr, Open>, deadline: Dur
     }
 }
 
+/// Counts a connection of a bind for as long as it is there.
+struct Held(Arc<AtomicUsize>);
+
+impl Held {
+    /// None where there are as many as may be.
+    fn new(count: &Arc<AtomicUsize>, limit: Option<usize>) -> Option<Self> {
+        let held = Self(Arc::clone(count));
+        let before = count.fetch_add(1, Ordering::Relaxed);
+        limit.is_none_or(|limit| before < limit).then_some(held)
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
 async fn accept(
     worker: Rc<Worker>,
     at: SocketAddr,
-    listener: TcpListener,
+    (listener, count): (TcpListener, Arc<AtomicUsize>),
     tls: Arc<ServerConfig>,
     stop: CancellationToken,
 ) {
     let serve = |stream: TcpStream, client: SocketAddr, slot| {
         let accepted = Accepted { stream, client, bind: at, tls: Arc::clone(&tls), stop: stop.clone() };
         let worker = Rc::clone(&worker);
+        let limit = worker.snapshot().binds.get(&at).and_then(|bind| bind.client.as_ref()?.connections());
+        let Some(held) = Held::new(&count, limit) else { return worker.shared.metrics.connections_refused.inc() };
         drop(worker.clone().tasks.spawn_local(async move {
             connection::serve(worker, accepted).await;
-            drop(slot);
+            drop((slot, held));
         }));
     };
     let mut failing = false;

@@ -11,8 +11,7 @@ use std::time::Duration;
 use http::Method;
 use purlin_gateway_policy::Fraction;
 use purlin_traffic::model::{
-    self, Action, ClientLimits, ClusterName, ObjectName, PathMatch, Protocol, ProxyProtocol, RouteModel, RouteName,
-    Serve, ValueMatch,
+    self, Action, ClusterName, ObjectName, PathMatch, Protocol, ProxyProtocol, RouteModel, RouteName, Serve, ValueMatch,
 };
 use regex::{Regex, RegexBuilder};
 use rustls::crypto::CryptoProvider;
@@ -261,7 +260,6 @@ fn not_built(bind: &model::Bind, listener: &model::Listener) -> Option<&'static 
         () if bind.client.proxy_protocol != ProxyProtocol::Off => Some("PROXY headers are"),
         () if !bind.client.forward_certificate.is_empty() => Some("forwarded client certificates are"),
         () if bind.client.tls13_only => Some("listeners of TLS 1.3 only are"),
-        () if bind.client.limits != ClientLimits::default() => Some("limits of clients are"),
         () if listener.access.is_some() => Some("access policies are"),
         () if listener.tls.as_ref().is_some_and(|tls| tls.client_auth.is_some()) => Some("client certificates are"),
         () => None,

@@ -5,9 +5,11 @@ use std::time::Duration;
 
 use purlin_gateway_proxy::{AccessLog, Place};
 use purlin_traffic::model::{
-    AccessLogFormat, BackendProtocol, Cidr, ClientSettings, Propagation, ProxyProtocol, RateLimit, RateScope, Rule,
-    RulePolicy,
+    AccessLogFormat, BackendProtocol, Cidr, ClientLimits, ClientSettings, Propagation, ProxyProtocol, RateLimit,
+    RateScope, Rule, RulePolicy,
 };
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 
 use crate::backend::Backend;
 use crate::rig::{PATIENCE, Reply, Rig, options, rule};
@@ -99,6 +101,31 @@ async fn the_log_is_written_as_asked() {
     assert!(none.starts_with("GET /none - 404 NR - 127.0.0.1:"), "{text}");
     let expected = format!("GET /x?y \\x22me\\x22 200 - one 1.1.1.1 default/route/0 {} 20", backend.at);
     assert!(found.starts_with(&expected), "{found} is not {expected}");
+}
+
+#[tokio::test]
+async fn a_listener_has_limits_of_its_own() {
+    let limits = ClientLimits { connections: Some(2), headers: Some(5), ..ClientLimits::default() };
+    let (rig, _b) =
+        rig(AccessLog::Off, ClientSettings { limits, ..ClientSettings::default() }, vec![rule("/", "svc")]).await;
+    assert_eq!(send(&rig, "A: 1\r\nB: 2\r\nC: 3\r\n").await.status, 200);
+    assert_eq!(send(&rig, "A: 1\r\nB: 2\r\nC: 3\r\nD: 4\r\n").await.status, 431);
+    let open = async || {
+        let mut stream = TcpStream::connect(rig.at).await.unwrap();
+        stream.write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n").await.unwrap();
+        let served = stream.read(&mut [0; 64]).await.is_ok_and(|n| n > 0);
+        (stream, served)
+    };
+    let mut held = Vec::new();
+    while held.len() < 2 {
+        // The connections before may not be gone yet.
+        let (stream, served) = open().await;
+        held.extend(served.then_some(stream));
+    }
+    assert!(!open().await.1, "a third connection is served");
+    held.pop();
+    let served = async { while !open().await.1 {} };
+    tokio::time::timeout(PATIENCE, served).await.expect("the place of a closed connection is not free");
 }
 
 #[tokio::test]
