@@ -58,6 +58,16 @@ impl Quota {
         Some(Self { interval, burst: burst.max(1) })
     }
 
+    /// Between two requests.
+    pub fn interval(self) -> Ticks {
+        self.interval
+    }
+
+    /// How many may be asked at once.
+    pub fn burst(self) -> u32 {
+        self.burst
+    }
+
     /// How many requests a time is worth.
     pub fn in_window(self, window: Duration) -> u64 {
         (ticks(window).saturating_add(self.interval / 2)) / self.interval

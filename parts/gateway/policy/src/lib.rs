@@ -10,6 +10,7 @@ mod fault;
 mod forwarded;
 mod fraction;
 mod gcra;
+mod lease;
 mod log_format;
 
 pub use cidr::CidrSet;
@@ -19,4 +20,5 @@ pub use fault::{Injected, grpc_to_http, inject};
 pub use forwarded::client;
 pub use fraction::Fraction;
 pub use gcra::{Decision, Quota, Table, Ticks, ticks};
+pub use lease::{Known, Leasing};
 pub use log_format::{Field, LogFormat, Value};
