@@ -5,6 +5,8 @@
 //! Clients are told by `RateLimit-Policy` and `RateLimit` (draft-ietf-httpapi-ratelimit-headers) and, with 429, by
 //! `Retry-After`.
 //!
+//! A global limit is counted in this process as well: without a store that proxies share, it is the store of its host.
+//!
 //! A limit with keys counts each combination of their values apart. What a request does not have counts as a value of its
 //! own; of an IPv6 address the network (/64) counts, since a client has all the addresses of one.
 
