@@ -8,6 +8,7 @@ mod caller;
 pub mod impersonation;
 pub mod rbac;
 pub mod token;
+pub mod verifier;
 pub mod x509;
 
 pub use caller::{Caller, Principal};

@@ -1,0 +1,5 @@
+//! Who sends a request, by the token that it brings.
+
+mod base64;
+pub mod json;
+pub mod jwk;
