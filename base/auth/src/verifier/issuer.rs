@@ -33,7 +33,7 @@ const MAX_LEEWAY: Duration = Duration::from_secs(600);
 #[derive(Clone, Debug)]
 pub struct IssuerConfig {
     /// Its name, which `iss` has to equal.
-    pub name: Box<str>,
+    pub name: Arc<str>,
     /// The algorithms that its keys may have.
     pub algorithms: Vec<Algorithm>,
     /// By how much its clock and ours may differ, ten minutes at most. As Envoy, Spring and the API server do: a minute.
@@ -106,7 +106,7 @@ impl Issuer {
     }
 
     /// Its name.
-    pub fn name(&self) -> &str {
+    pub fn name(&self) -> &Arc<str> {
         &self.config.name
     }
 
@@ -172,7 +172,7 @@ impl Issuer {
 
     /// Whether what was fetched gives keys.
     fn take(&self, fetched: Result<Bytes, String>) -> bool {
-        let issuer = self.name();
+        let issuer = &**self.name();
         let result = fetched.and_then(|set| self.replace(&set).map_err(|error| error.to_string()));
         match &result {
             Ok(()) => {}
@@ -188,7 +188,7 @@ impl Issuer {
         let now = self.keys();
         if !now.set.same(&set) {
             let generation = now.generation.saturating_add(1);
-            let issuer = self.name();
+            let issuer = &**self.name();
             tracing::info!(issuer, generation, keys = set.len(), skipped = ?set.skipped, "the issuer's keys have changed");
             self.keys.store(Arc::new(Keys { set, generation }));
         }

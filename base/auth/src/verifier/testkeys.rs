@@ -34,6 +34,11 @@ impl Signer {
         Signer { kid: kid.to_owned(), algorithm, pair }
     }
 
+    /// The same key under another name.
+    pub(crate) fn named(self, kid: &str) -> Self {
+        Signer { kid: kid.to_owned(), ..self }
+    }
+
     /// The public half.
     pub(crate) fn jwk(&self) -> Value {
         let (kid, alg) = (&self.kid, self.algorithm.name());
