@@ -241,7 +241,7 @@ impl<'de> Visitor<'de> for Seed<'_> {
         while let Some(name) = items.next_key_seed(NameSeed)? {
             // Most objects of tokens have about this many.
             if members.is_empty() {
-                members.reserve(8);
+                members.reserve(10);
             }
             members.push((name, items.next_value_seed(inner)?));
         }
@@ -267,31 +267,33 @@ impl Visitor<'_> for NameSeed {
     }
 
     fn visit_str<E>(self, name: &str) -> Result<Name, E> {
-        const COMMON: [&str; 20] = [
-            "iss",
-            "sub",
-            "aud",
-            "exp",
-            "iat",
-            "nbf",
-            "jti",
-            "alg",
-            "kid",
-            "typ",
-            "scope",
-            "scp",
-            "azp",
-            "client_id",
-            "cnf",
-            "auth_time",
-            "sid",
-            "email",
-            "name",
-            "roles",
-        ];
-        let common = COMMON.iter().find(|common| **common == name);
-        Ok(common.map_or_else(|| Cow::Owned(name.to_owned()), |common| Cow::Borrowed(*common)))
+        Ok(common(name).map_or_else(|| Cow::Owned(name.to_owned()), Cow::Borrowed))
     }
+}
+
+/// The names that most tokens have.
+fn common(name: &str) -> Option<&'static str> {
+    Some(match name {
+        "iss" => "iss",
+        "sub" => "sub",
+        "aud" => "aud",
+        "exp" => "exp",
+        "iat" => "iat",
+        "nbf" => "nbf",
+        "jti" => "jti",
+        "alg" => "alg",
+        "kid" => "kid",
+        "typ" => "typ",
+        "azp" => "azp",
+        "scp" => "scp",
+        "cnf" => "cnf",
+        "sid" => "sid",
+        "scope" => "scope",
+        "email" => "email",
+        "roles" => "roles",
+        "client_id" => "client_id",
+        _ => return None,
+    })
 }
 
 fn has_duplicates(members: &Members) -> bool {

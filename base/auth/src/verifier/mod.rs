@@ -21,6 +21,7 @@ pub mod answer;
 mod base64;
 mod cache;
 pub mod claims;
+pub mod introspection;
 pub mod issuer;
 pub mod json;
 pub mod jwk;
@@ -28,6 +29,7 @@ pub mod jws;
 mod recent;
 pub mod refresh;
 pub mod requirement;
+pub mod secret;
 
 #[cfg(test)]
 mod bench;
