@@ -2,7 +2,9 @@
 //!
 //! At the door a request's credentials become a [`Principal`]: a client certificate by [`x509`], a service account's
 //! token by [`token`]; [`impersonation`] may replace it. The principal stands in the [`Caller`] that travels with the
-//! request, and [`rbac`] says yes or no. All of it is pure: keys, objects and the time come from outside.
+//! request, and [`rbac`] says yes or no. All of that is pure: keys, objects and the time come from outside.
+//!
+//! [`verifier`] is for those whose clients come with tokens of other issuers, passwords or API keys.
 
 mod caller;
 pub mod impersonation;

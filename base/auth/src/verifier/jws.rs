@@ -186,7 +186,7 @@ mod tests {
         }
         let wrong = Err(JwsError::Refused("has an alg, kid or typ that is no short string"));
         for header in [r#"{"alg":["ES256"]}"#.to_owned(), format!(r#"{{"alg":"ES256","kid":"{}"}}"#, "k".repeat(257))] {
-            check(&header, wrong.clone());
+            check(&header, wrong);
         }
         check(r#"{"alg":"ES256","alg":"ES256"}"#, Err(JwsError::Header(JsonError::Duplicate)));
         check(r#"{"alg":"ES256","x":{"a":1,"a":1}}"#, Err(JwsError::Header(JsonError::Duplicate)));

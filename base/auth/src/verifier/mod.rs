@@ -19,8 +19,10 @@ use jiff::Timestamp;
 
 pub mod answer;
 mod base64;
+pub mod basic;
 mod cache;
 pub mod claims;
+mod client;
 pub mod introspection;
 pub mod issuer;
 pub mod json;

@@ -6,15 +6,13 @@
 //! may fail only so often, until time has passed; tokens that were active before are exempt, whoever brings them.
 
 use std::collections::HashMap;
-use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::verifier::cache::{TokenHash, Valid};
+use crate::verifier::client::{Client, Failures};
 use crate::verifier::recent::Recent;
 
-/// A client may fail so often at once, and once more each second.
-const FAILURES: u32 = 20;
 /// What was not active is not asked about again for this long.
 const INACTIVE_LIFE: Duration = Duration::from_secs(10);
 /// Tokens and clients that are remembered, of each sort.
@@ -61,19 +59,6 @@ pub(crate) enum End {
     Failed,
 }
 
-/// A client: an address, or a network of IPv6 that one client can have.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) struct Client(u128);
-
-impl Client {
-    pub(crate) fn new(address: IpAddr) -> Client {
-        match address.to_canonical() {
-            IpAddr::V4(address) => Client(address.to_bits().into()),
-            IpAddr::V6(address) => Client(address.to_bits() >> 64 << 64),
-        }
-    }
-}
-
 /// The state. Times are since any fixed point and never go back.
 #[derive(Debug)]
 pub(crate) struct Lanes {
@@ -81,7 +66,7 @@ pub(crate) struct Lanes {
     active: Recent<TokenHash, Active>,
     inactive: Recent<TokenHash, Duration>,
     trusted: Recent<Client, ()>,
-    failures: Recent<Client, Failures>,
+    failures: Failures,
     running: HashMap<TokenHash, (Lane, Client)>,
     /// How many of `running` are in each lane.
     counts: [usize; 3],
@@ -94,13 +79,6 @@ struct Active {
     until: Duration,
 }
 
-#[derive(Clone, Copy, Debug)]
-struct Failures {
-    count: u32,
-    /// When `count` was last right.
-    at: Duration,
-}
-
 impl Lanes {
     /// Up to `concurrency` questions at once for clients that are trusted, half of it for strangers, eight times as many
     /// for tokens that are known; and `bytes` of answers.
@@ -110,7 +88,7 @@ impl Lanes {
             active: Recent::new(bytes),
             inactive: Recent::new(REMEMBERED),
             trusted: Recent::new(REMEMBERED),
-            failures: Recent::new(REMEMBERED),
+            failures: Failures::default(),
             running: HashMap::new(),
             counts: [0; 3],
         }
@@ -138,7 +116,7 @@ impl Lanes {
             Lane::Trusted => self.concurrency,
             Lane::Stranger => self.concurrency.div_ceil(2),
         };
-        if *self.count(lane) >= most || (lane != Lane::Known && !self.charge(client, now)) {
+        if *self.count(lane) >= most || (lane != Lane::Known && !self.failures.charge(client, now)) {
             return Begin::Busy;
         }
         *self.count(lane) += 1;
@@ -164,27 +142,9 @@ impl Lanes {
             }
             End::Failed => {}
         }
-        if innocent
-            && lane != Lane::Known
-            && let Some(failures) = self.failures.get(&client)
-        {
-            failures.count = failures.count.saturating_sub(1);
+        if innocent && lane != Lane::Known {
+            self.failures.refund(client);
         }
-    }
-
-    /// Counts a failure in advance, so that many at once are counted; whether the client may.
-    fn charge(&mut self, client: Client, now: Duration) -> bool {
-        let Some(failures) = self.failures.get(&client) else {
-            drop(self.failures.insert(client, Failures { count: 1, at: now }, 1));
-            return true;
-        };
-        let passed = now.saturating_sub(failures.at).as_secs();
-        failures.count = failures.count.saturating_sub(u32::try_from(passed).unwrap_or(u32::MAX));
-        // What is left of a second counts later.
-        failures.at = failures.at.saturating_add(Duration::from_secs(passed));
-        let may = failures.count < FAILURES;
-        failures.count = failures.count.saturating_add(may.into());
-        may
     }
 
     fn count(&mut self, lane: Lane) -> &mut usize {
@@ -204,6 +164,7 @@ mod tests {
 
     use super::*;
     use crate::verifier::claims::Claims;
+    use crate::verifier::client::FAILURES;
     use crate::verifier::jws::Typ;
 
     const LIFE: Duration = Duration::from_secs(60);
@@ -219,7 +180,7 @@ mod tests {
     }
 
     fn client(n: u8) -> Client {
-        Client::new(IpAddr::from([192, 0, 2, n]))
+        Client(u128::from(n) << 32)
     }
 
     fn active() -> End {
@@ -276,14 +237,6 @@ mod tests {
         check(lanes.begin(&token(200), client(51), s(1)), "Busy");
         check(lanes.begin(&token(201), client(1), s(1)), "Ask");
         check(lanes.begin(&token(1), client(52), s(100)), "Ask");
-    }
-
-    #[test]
-    fn an_ipv6_client_is_its_network() {
-        let parse = |text: &str| Client::new(text.parse().unwrap());
-        assert_eq!(parse("2001:db8::1"), parse("2001:db8::ffff:1"));
-        assert_ne!(parse("2001:db8::1"), parse("2001:db8:0:1::1"));
-        assert_eq!(parse("::ffff:192.0.2.1"), parse("192.0.2.1"));
     }
 
     /// 10,000 random tokens a second from many clients, for some minutes: the tokens that were active go on.

@@ -27,6 +27,7 @@ use tokio_util::task::TaskTracker;
 use super::answer::Reject;
 use super::cache::{TokenHash, Valid, token_hash};
 use super::claims::Claims;
+use super::client::Client;
 use super::json::Json;
 use super::jws::{JwsError, MAX_TOKEN_BYTES, Typ};
 use super::secret::Secret;
@@ -36,7 +37,7 @@ mod lanes;
 #[cfg(test)]
 mod tests;
 
-use lanes::{Begin, Client, End, Lanes};
+use lanes::{Begin, End, Lanes};
 
 /// An answer may have this many bytes.
 pub const MAX_ANSWER_BYTES: usize = 64 * 1024;
