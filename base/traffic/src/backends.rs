@@ -10,12 +10,12 @@ use std::sync::Arc;
 use k8s_openapi::api::core::v1::{Service, ServicePort};
 use k8s_openapi::api::discovery::v1::{Endpoint, EndpointSlice};
 use kube::ResourceExt as _;
-use purlin_gateway_api::HttpBackendRef;
+use purlin_gateway_api::BackendObjectReference;
 use purlin_resource::names::SERVICE_NAME_LABEL;
 
 use crate::grants::{Grants, Referrer};
 use crate::input::Input;
-use crate::model::{Address, BackendKind, BackendProtocol, Cluster, ClusterName, ClusterSettings, ObjectName};
+use crate::model::{Address, BackendKind, BackendProtocol, Cluster, ClusterName, ClusterSettings, ObjectName, Usage};
 use crate::reasons;
 
 /// Why a reference of a route does not resolve.
@@ -49,9 +49,14 @@ impl<'a> Backends<'a> {
         Backends { input, grants, slices, settings: Arc::default() }
     }
 
-    /// The port of a Service that an HTTPRoute in `namespace` refers to.
-    pub(crate) fn resolve(&self, namespace: &str, reference: &HttpBackendRef) -> Result<ClusterName, RefProblem> {
-        let service = ObjectName::new(reference.namespace.as_deref().unwrap_or(namespace), &reference.name);
+    /// The port of a Service that a route refers to, for what the route does with it.
+    pub(crate) fn resolve(
+        &self,
+        from: Referrer<'_>,
+        usage: Usage,
+        reference: &BackendObjectReference,
+    ) -> Result<ClusterName, RefProblem> {
+        let service = ObjectName::new(reference.namespace.as_deref().unwrap_or(from.namespace), &reference.name);
         if !reference.group.is_empty() || reference.kind != "Service" {
             let kind = [&*reference.kind, &*reference.group].join(".");
             let kind = kind.trim_end_matches('.');
@@ -61,12 +66,12 @@ impl<'a> Backends<'a> {
             );
         }
         // Before anything is said of the object: who may not refer to it learns nothing of it.
-        if !self.grants.permit(Referrer { kind: "HTTPRoute", namespace }, "Service", &service) {
+        if !self.grants.permit(from, "Service", &service) {
             return problem(
                 reasons::REF_NOT_PERMITTED,
                 format!(
-                    "no ReferenceGrant in namespace {} permits HTTPRoutes of {namespace} to refer to Service {service}",
-                    service.namespace
+                    "no ReferenceGrant in namespace {} permits {}s of {} to refer to Service {service}",
+                    service.namespace, from.kind, from.namespace
                 ),
             );
         }
@@ -82,53 +87,68 @@ impl<'a> Backends<'a> {
         let Some(port) = reference.port else {
             return problem(reasons::BACKEND_NOT_FOUND, format!("reference to Service {service} has no port"));
         };
-        let Some(found) = service_port(object, port) else {
+        let Some(found) = service_port(object, port, usage) else {
             return problem(reasons::BACKEND_NOT_FOUND, format!("Service {service} has no port {port}"));
         };
-        let cluster = ClusterName { kind: BackendKind::Service, object: service, port };
-        match backend_protocol(found) {
-            Ok(_) => Ok(cluster),
+        match backend_protocol(found, usage) {
+            Ok(_) => Ok(ClusterName { usage, ..ClusterName::new(BackendKind::Service, service, port) }),
             Err(what) => problem(
                 reasons::UNSUPPORTED_PROTOCOL,
-                format!("Service {cluster}: {what} is not supported as a backend of an HTTPRoute"),
+                format!("Service {service}:{port}: {what} is not supported as a backend of a {}", from.kind),
             ),
         }
     }
 
     /// What a resolved reference stands for.
     pub(crate) fn cluster(&self, name: &ClusterName) -> Option<Cluster> {
-        let port = service_port(self.input.services.get(&name.object)?, name.port)?;
-        let protocol = backend_protocol(port).ok()?;
+        let port = service_port(self.input.services.get(&name.object)?, name.port, name.usage)?;
+        let protocol = backend_protocol(port, name.usage).ok()?;
         let slices = self.slices.get(&(&*name.object.namespace, &*name.object.name));
         let slices = slices.map(Vec::as_slice).unwrap_or_default();
-        let endpoints = endpoints(slices, port.name.as_deref().unwrap_or_default());
+        let endpoints = endpoints(slices, port.name.as_deref().unwrap_or_default(), transport(name.usage));
         Some(Cluster { protocol, tls: None, endpoints, settings: Arc::clone(&self.settings) })
     }
 }
 
-fn service_port(service: &Service, port: u16) -> Option<&ServicePort> {
-    let ports = service.spec.as_ref()?.ports.as_ref()?.iter().filter(|p| p.port == i32::from(port));
-    // The same number can stand there twice, for TCP and UDP.
-    ports.min_by_key(|p| p.protocol.as_deref().is_some_and(|protocol| protocol != "TCP"))
+/// The transport of a port, as Services and slices name it.
+const fn transport(usage: Usage) -> &'static str {
+    match usage {
+        Usage::Http | Usage::Grpc | Usage::Stream => "TCP",
+        Usage::Datagrams => "UDP",
+    }
 }
 
-/// What the port's endpoints speak, or what of it we do not.
-fn backend_protocol(port: &ServicePort) -> Result<BackendProtocol, String> {
-    if let Some(protocol) = port.protocol.as_deref().filter(|protocol| *protocol != "TCP") {
-        return Err(format!("protocol {protocol}"));
+/// Whether what a Service or slice says of a port is this transport.
+fn is_transport(said: Option<&str>, transport: &str) -> bool {
+    said.unwrap_or("TCP") == transport
+}
+
+fn service_port(service: &Service, port: u16, usage: Usage) -> Option<&ServicePort> {
+    let ports = service.spec.as_ref()?.ports.as_ref()?.iter().filter(|p| p.port == i32::from(port));
+    // The same number can stand there twice, for TCP and UDP.
+    ports.min_by_key(|p| !is_transport(p.protocol.as_deref(), transport(usage)))
+}
+
+/// What the port's endpoints speak when they are used so, or what of it we do not.
+fn backend_protocol(port: &ServicePort, usage: Usage) -> Result<BackendProtocol, String> {
+    if !is_transport(port.protocol.as_deref(), transport(usage)) {
+        return Err(format!("protocol {}", port.protocol.as_deref().unwrap_or("TCP")));
     }
-    match port.app_protocol.as_deref() {
-        None | Some("" | "http" | "kubernetes.io/ws") => Ok(BackendProtocol::Http1),
-        Some("kubernetes.io/h2c" | "grpc") => Ok(BackendProtocol::Http2),
-        Some(other) => Err(format!("appProtocol {other}")),
+    let app_protocol = port.app_protocol.as_deref().unwrap_or_default();
+    match (usage, app_protocol) {
+        (Usage::Stream, _) => Ok(BackendProtocol::Tcp),
+        (Usage::Datagrams, _) => Ok(BackendProtocol::Udp),
+        (_, "kubernetes.io/h2c" | "grpc") | (Usage::Grpc, "" | "http") => Ok(BackendProtocol::Http2),
+        (Usage::Http, "" | "http" | "kubernetes.io/ws") => Ok(BackendProtocol::Http1),
+        (Usage::Http | Usage::Grpc, other) => Err(format!("appProtocol {other}")),
     }
 }
 
 /// The endpoints that take new requests: the ready ones; when there are none, those that still serve while they end.
-fn endpoints(slices: &[&EndpointSlice], port_name: &str) -> Vec<Address> {
+fn endpoints(slices: &[&EndpointSlice], port_name: &str, transport: &str) -> Vec<Address> {
     let (mut ready, mut draining) = (BTreeSet::new(), BTreeSet::new());
     for slice in slices {
-        let Some(port) = slice_port(slice, port_name) else { continue };
+        let Some(port) = slice_port(slice, port_name, transport) else { continue };
         for endpoint in slice.endpoints.as_deref().unwrap_or_default() {
             // Kubernetes gives no meaning to a second address.
             let Some(ip) = endpoint.addresses.first().and_then(|a| a.parse::<IpAddr>().ok()) else { continue };
@@ -143,14 +163,14 @@ fn endpoints(slices: &[&EndpointSlice], port_name: &str) -> Vec<Address> {
     chosen.into_iter().map(Address::Ip).collect()
 }
 
-fn slice_port(slice: &EndpointSlice, name: &str) -> Option<u16> {
+fn slice_port(slice: &EndpointSlice, name: &str, transport: &str) -> Option<u16> {
     if slice.address_type == "FQDN" {
         return None;
     }
     let ports = slice.ports.as_deref().unwrap_or_default();
-    let port = ports.iter().find(|p| {
-        p.name.as_deref().unwrap_or_default() == name && p.protocol.as_deref().is_none_or(|protocol| protocol == "TCP")
-    })?;
+    let port = ports
+        .iter()
+        .find(|p| p.name.as_deref().unwrap_or_default() == name && is_transport(p.protocol.as_deref(), transport))?;
     u16::try_from(port.port?).ok().filter(|port| *port != 0)
 }
 

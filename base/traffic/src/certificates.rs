@@ -27,19 +27,19 @@ impl<'a> Certificates<'a> {
         Certificates { input, grants, read: BTreeMap::new() }
     }
 
-    /// The certificates that a listener of `gateway` refers to, and what is wrong with the first of the other references.
+    /// The certificates that a listener refers to, and what is wrong with the first of the other references.
     pub(crate) fn resolve(
         &mut self,
-        gateway: &ObjectName,
+        from: Referrer<'_>,
         references: &[SecretObjectReference],
     ) -> (Vec<Arc<Certificate>>, Option<Refusal>) {
         if references.is_empty() {
-            let message = "tls.certificateRefs: a listener with protocol HTTPS needs a certificate";
+            let message = "tls.certificateRefs: a listener at which TLS ends needs a certificate";
             return (Vec::new(), Some((reasons::INVALID_CERTIFICATE_REF, message.to_owned())));
         }
         let (mut found, mut problem) = (Vec::new(), None);
         for reference in references {
-            match self.resolve_one(gateway, reference) {
+            match self.resolve_one(from, reference) {
                 Ok(certificate) => found.push(certificate),
                 Err(refusal) => problem = problem.or(Some(refusal)),
             }
@@ -49,19 +49,18 @@ impl<'a> Certificates<'a> {
 
     fn resolve_one(
         &mut self,
-        gateway: &ObjectName,
+        from: Referrer<'_>,
         reference: &SecretObjectReference,
     ) -> Result<Arc<Certificate>, Refusal> {
-        let secret = ObjectName::new(reference.namespace.as_deref().unwrap_or(&gateway.namespace), &reference.name);
+        let secret = ObjectName::new(reference.namespace.as_deref().unwrap_or(from.namespace), &reference.name);
         if !reference.group.is_empty() || reference.kind != "Secret" {
             let message = format!("tls.certificateRefs: kind {} is not supported, only Secret", reference.kind);
             return Err((reasons::INVALID_CERTIFICATE_REF, message));
         }
-        let referrer = Referrer { kind: "Gateway", namespace: &gateway.namespace };
-        if !self.grants.permit(referrer, "Secret", &secret) {
+        if !self.grants.permit(from, "Secret", &secret) {
             let message = format!(
-                "no ReferenceGrant in namespace {} permits Gateways of {} to refer to Secret {secret}",
-                secret.namespace, gateway.namespace
+                "no ReferenceGrant in namespace {} permits {}s of {} to refer to Secret {secret}",
+                secret.namespace, from.kind, from.namespace
             );
             return Err((reasons::REF_NOT_PERMITTED, message));
         }

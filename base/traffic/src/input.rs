@@ -7,7 +7,7 @@ use std::sync::Arc;
 use k8s_openapi::api::core::v1::{Namespace, Secret, Service};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use kube::ResourceExt as _;
-use purlin_gateway_api::{Gateway, GatewayClass, HttpRoute, ReferenceGrant};
+use purlin_gateway_api::{Gateway, GatewayClass, GrpcRoute, HttpRoute, ReferenceGrant, TcpRoute, TlsRoute, UdpRoute};
 
 use crate::model::{ObjectName, RouteName};
 
@@ -18,6 +18,10 @@ pub struct Input {
     pub gateway_classes: BTreeMap<String, Arc<GatewayClass>>,
     pub gateways: BTreeMap<ObjectName, Arc<Gateway>>,
     pub http_routes: BTreeMap<ObjectName, Arc<HttpRoute>>,
+    pub grpc_routes: BTreeMap<ObjectName, Arc<GrpcRoute>>,
+    pub tls_routes: BTreeMap<ObjectName, Arc<TlsRoute>>,
+    pub tcp_routes: BTreeMap<ObjectName, Arc<TcpRoute>>,
+    pub udp_routes: BTreeMap<ObjectName, Arc<UdpRoute>>,
     pub reference_grants: BTreeMap<ObjectName, Arc<ReferenceGrant>>,
     pub services: BTreeMap<ObjectName, Arc<Service>>,
     pub endpoint_slices: BTreeMap<ObjectName, Arc<EndpointSlice>>,
@@ -56,6 +60,8 @@ pub enum AddressProblem {
 pub struct PlaneReport {
     /// Sockets that could not be bound, and why.
     pub binds: BTreeMap<SocketAddr, String>,
+    /// Listeners that are not served, and why.
+    pub refused: BTreeMap<(ObjectName, Arc<str>), String>,
     /// Listeners (Gateway and section) whose certificates could not all be used.
     pub listeners: BTreeMap<(ObjectName, Arc<str>), Unusable>,
     /// Rules (route and index) that could not be compiled, and why.

@@ -8,12 +8,15 @@
 //! Follows Gateway API v1.6. Invariants: what is not built is refused in a report, never ignored; the order of the
 //! objects never changes the output; no input makes it fail.
 
+mod attach;
 mod backends;
 mod certificates;
+mod compiled;
 mod condition;
 mod duration;
 mod filters;
 mod grants;
+mod grpc;
 mod hostname;
 mod input;
 mod listeners;
@@ -21,8 +24,10 @@ pub mod model;
 mod precedence;
 pub mod reasons;
 mod report;
+mod route;
 mod rules;
 pub mod status;
+mod streams;
 #[cfg(test)]
 mod tests;
 mod translate;

@@ -3,20 +3,73 @@
 //! Data flows: the listener alone (protocol, TLS, kinds) -> against its siblings (conflicts) -> certificates. Routes
 //! are attached afterwards, whatever the listener's own state is: Gateway API counts them all the same.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 use kube::core::{Selector, SelectorExt as _};
-use purlin_gateway_api::{FromNamespaces, GROUP, Gateway, Listener, ListenerTlsConfig, TlsMode};
+use purlin_gateway_api::{FromNamespaces, GROUP, Gateway, Listener, ListenerTlsConfig, RouteGroupKind, TlsMode};
 
 use crate::certificates::Certificates;
+use crate::grants::Referrer;
 use crate::input::Input;
-use crate::model::{Certificate, Host, Hostname, ObjectName, Protocol};
-use crate::precedence::{self, Candidate};
+use crate::model::{Certificate, Host, Hostname, ObjectName, Protocol, RouteKind, RouteName, StreamHost, StreamRoute};
+use crate::precedence::{self, Candidate, HostRank};
 use crate::{hostname, reasons};
 
 /// A reason and its words.
 pub(crate) type Refusal = (&'static str, String);
+
+/// What a listener speaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Speaks {
+    Http,
+    Https,
+    /// TLS that is passed on as it is.
+    Passthrough,
+    /// TLS that ends here, whatever is in it.
+    Terminate,
+    Tcp,
+    Udp,
+}
+
+impl Speaks {
+    fn of(spec: &Listener) -> Option<Speaks> {
+        match spec.protocol.as_str() {
+            "HTTP" => Some(Speaks::Http),
+            "HTTPS" => Some(Speaks::Https),
+            "TLS" if spec.tls.as_ref().is_some_and(|tls| tls.mode == TlsMode::Passthrough) => Some(Speaks::Passthrough),
+            "TLS" => Some(Speaks::Terminate),
+            "TCP" => Some(Speaks::Tcp),
+            "UDP" => Some(Speaks::Udp),
+            _ => None,
+        }
+    }
+
+    /// The routes that can attach.
+    pub(crate) const fn kinds(self) -> &'static [RouteKind] {
+        match self {
+            Speaks::Http | Speaks::Https => &[RouteKind::HttpRoute, RouteKind::GrpcRoute],
+            Speaks::Passthrough | Speaks::Terminate => &[RouteKind::TlsRoute],
+            Speaks::Tcp => &[RouteKind::TcpRoute],
+            Speaks::Udp => &[RouteKind::UdpRoute],
+        }
+    }
+
+    /// What is spoken on its TCP socket; None has a UDP socket.
+    pub(crate) const fn wire(self) -> Option<Protocol> {
+        match self {
+            Speaks::Http => Some(Protocol::Http),
+            Speaks::Https | Speaks::Passthrough | Speaks::Terminate => Some(Protocol::Tls),
+            Speaks::Tcp => Some(Protocol::Tcp),
+            Speaks::Udp => None,
+        }
+    }
+
+    /// Whether TLS ends at it.
+    pub(crate) const fn terminates(self) -> bool {
+        matches!(self, Speaks::Https | Speaks::Terminate)
+    }
+}
 
 /// A listener, as far as it is known.
 pub(crate) struct ListenerState<'a> {
@@ -24,7 +77,7 @@ pub(crate) struct ListenerState<'a> {
     pub name: Arc<str>,
     pub hostname: Option<Hostname>,
     /// None where we do not speak it.
-    pub protocol: Option<Protocol>,
+    pub speaks: Option<Speaks>,
     /// Why it is not accepted.
     pub refused: Option<Refusal>,
     /// With which siblings it cannot be told apart.
@@ -36,17 +89,20 @@ pub(crate) struct ListenerState<'a> {
     pub certificates: Vec<Arc<Certificate>>,
     pub allows: AllowedRoutes,
     /// The routes that are attached.
-    pub attached: BTreeSet<ObjectName>,
+    pub attached: BTreeSet<RouteName>,
     /// How many of them are accepted; the data plane may have refused all that the others ask for.
     pub accepted_routes: i32,
     /// Their rules by hostname.
     pub hosts: HashMap<Option<Hostname>, Vec<Candidate>>,
+    /// Which kinds of routes have which of these hostnames.
+    claimed: HashMap<RouteKind, HashSet<Option<Hostname>>>,
+    /// Where connections and datagrams go, by hostname, and how precisely that route names it.
+    streams: HashMap<Option<Hostname>, (HostRank, Arc<StreamRoute>)>,
 }
 
 /// Which routes may attach to a listener.
 pub(crate) struct AllowedRoutes {
-    /// HTTPRoute is one of the kinds.
-    pub http: bool,
+    pub kinds: Vec<RouteKind>,
     namespaces: AllowedNamespaces,
 }
 
@@ -58,12 +114,12 @@ enum AllowedNamespaces {
 }
 
 impl AllowedRoutes {
-    /// Whether an HTTPRoute of `namespace` may attach to a listener of a Gateway in `gateway_namespace`.
-    pub(crate) fn permit(&self, gateway_namespace: &str, namespace: &str, input: &Input) -> bool {
-        self.http
+    /// Whether a route of `namespace` may attach to a listener of an object in `owner_namespace`.
+    pub(crate) fn permit(&self, kind: RouteKind, owner_namespace: &str, namespace: &str, input: &Input) -> bool {
+        self.kinds.contains(&kind)
             && match &self.namespaces {
                 AllowedNamespaces::All => true,
-                AllowedNamespaces::Same => gateway_namespace == namespace,
+                AllowedNamespaces::Same => owner_namespace == namespace,
                 AllowedNamespaces::Selected(selector) => {
                     input.namespace_labels(namespace).is_some_and(|labels| selector.matches(labels))
                 }
@@ -75,12 +131,45 @@ impl AllowedRoutes {
 impl ListenerState<'_> {
     /// Whether the data plane gets it.
     pub(crate) fn is_served(&self) -> bool {
-        let usable = match self.protocol {
-            None => false,
-            Some(Protocol::Http | Protocol::Tcp) => true,
-            Some(Protocol::Tls) => !self.certificates.is_empty(),
-        };
+        let usable = self.speaks.is_some_and(|speaks| !speaks.terminates() || !self.certificates.is_empty());
         usable && self.refused.is_none() && self.conflict.is_none()
+    }
+
+    /// Whether a route of this kind is attached for a host that is one of these.
+    pub(crate) fn has_host_of<'h>(
+        &self,
+        kind: RouteKind,
+        mut hosts: impl Iterator<Item = &'h Option<Hostname>>,
+    ) -> bool {
+        let meets = |a: &Option<Hostname>, b: &Option<Hostname>| match (a, b) {
+            (Some(a), Some(b)) => hostname::intersect(a, b).is_some(),
+            _ => true,
+        };
+        let Some(claimed) = self.claimed.get(&kind) else { return false };
+        hosts.any(|host| claimed.contains(host) || claimed.iter().any(|other| meets(host, other)))
+    }
+
+    /// A route of this kind has the host.
+    pub(crate) fn claim(&mut self, kind: RouteKind, host: &Option<Hostname>) {
+        let claimed = self.claimed.entry(kind).or_default();
+        if !claimed.contains(host) {
+            claimed.insert(host.clone());
+        }
+    }
+
+    /// Takes a route for a host unless there is one that names it as precisely and came before.
+    pub(crate) fn offer_stream(&mut self, host: Option<Hostname>, rank: HostRank, route: &Arc<StreamRoute>) {
+        match self.streams.get(&host) {
+            Some((before, _)) if *before <= rank => {}
+            _ => drop(self.streams.insert(host, (rank, Arc::clone(route)))),
+        }
+    }
+
+    /// Where its connections go, the most specific host first.
+    pub(crate) fn take_streams(&mut self) -> Vec<StreamHost> {
+        let mut streams: Vec<_> = std::mem::take(&mut self.streams).into_iter().collect();
+        streams.sort_by(|(a, _), (b, _)| hostname::specificity(a.as_ref()).cmp(&hostname::specificity(b.as_ref())));
+        streams.into_iter().map(|(hostname, (_, route))| StreamHost { hostname, route }).collect()
     }
 
     /// Its hosts in order, each with its rules in order.
@@ -106,9 +195,10 @@ pub(crate) fn read<'a>(
     let mut listeners: Vec<_> = gateway.spec.listeners.iter().map(|spec| read_one(gateway, spec)).collect();
     find_conflicts(&mut listeners);
     find_overlaps(&mut listeners);
-    for listener in listeners.iter_mut().filter(|l| l.protocol == Some(Protocol::Tls)) {
+    for listener in listeners.iter_mut().filter(|l| l.speaks.is_some_and(Speaks::terminates)) {
         let references = listener.spec.tls.as_ref().map(|tls| tls.certificate_refs.as_slice()).unwrap_or_default();
-        let (found, problem) = certificates.resolve(name, references);
+        let (found, problem) =
+            certificates.resolve(Referrer { kind: "Gateway", namespace: &name.namespace }, references);
         listener.certificates = found;
         // Of two reasons the one that stops traffic is said.
         listener.unresolved = problem.or(listener.unresolved.take());
@@ -117,24 +207,20 @@ pub(crate) fn read<'a>(
 }
 
 fn read_one<'a>(gateway: &Gateway, spec: &'a Listener) -> ListenerState<'a> {
-    let protocol = match spec.protocol.as_str() {
-        "HTTP" => Some(Protocol::Http),
-        "HTTPS" => Some(Protocol::Tls),
-        _ => None,
-    };
-    let refused = match protocol {
+    let speaks = Speaks::of(spec);
+    let refused = match speaks {
         None => Some((
             reasons::UNSUPPORTED_PROTOCOL,
-            format!("protocol {} is not supported; HTTP and HTTPS are", spec.protocol),
+            format!("protocol {} is not supported; HTTP, HTTPS, TLS, TCP and UDP are", spec.protocol),
         )),
-        Some(protocol) => unsupported_tls(gateway, spec, protocol).map(|message| (reasons::UNSUPPORTED_VALUE, message)),
+        Some(speaks) => unsupported_tls(gateway, spec, speaks).map(|message| (reasons::UNSUPPORTED_VALUE, message)),
     };
-    let (allows, unresolved) = allowed_routes(spec, protocol);
+    let (allows, unresolved) = allowed_routes(spec, speaks);
     ListenerState {
         spec,
         name: spec.name.as_str().into(),
         hostname: spec.hostname.as_deref().filter(|h| !h.is_empty()).map(Hostname::parse),
-        protocol,
+        speaks,
         refused,
         conflict: None,
         overlap: None,
@@ -144,21 +230,26 @@ fn read_one<'a>(gateway: &Gateway, spec: &'a Listener) -> ListenerState<'a> {
         attached: BTreeSet::new(),
         accepted_routes: 0,
         hosts: HashMap::new(),
+        claimed: HashMap::new(),
+        streams: HashMap::new(),
     }
 }
 
 /// What of the TLS settings is not built: never served without it.
-fn unsupported_tls(gateway: &Gateway, spec: &Listener, protocol: Protocol) -> Option<String> {
-    if protocol == Protocol::Http {
-        return spec.tls.is_some().then(|| "tls must not be set with protocol HTTP".to_owned());
+fn unsupported_tls(gateway: &Gateway, spec: &Listener, speaks: Speaks) -> Option<String> {
+    if speaks.wire() != Some(Protocol::Tls) {
+        return spec.tls.is_some().then(|| format!("tls must not be set with protocol {}", spec.protocol));
     }
     if let Some(ListenerTlsConfig { mode, options, .. }) = &spec.tls {
-        if *mode != TlsMode::Terminate {
-            return Some(format!("tls.mode {mode} is not supported with protocol HTTPS; Terminate is"));
+        if speaks.terminates() && *mode != TlsMode::Terminate {
+            return Some(format!("tls.mode {mode} is not supported with protocol {}", spec.protocol));
         }
         if let Some(option) = options.keys().next() {
             return Some(format!("tls.options: {option} is not supported; no option is"));
         }
+    }
+    if speaks != Speaks::Https {
+        return None;
     }
     let frontend = gateway.spec.tls.as_ref()?.frontend.as_ref()?;
     let (field, validation) = match frontend.per_port.iter().find(|p| p.port == spec.port) {
@@ -170,7 +261,7 @@ fn unsupported_tls(gateway: &Gateway, spec: &Listener, protocol: Protocol) -> Op
         .then(|| format!("the Gateway's tls.frontend.{field}.validation (client certificates) is not supported"))
 }
 
-fn allowed_routes(spec: &Listener, protocol: Option<Protocol>) -> (AllowedRoutes, Option<Refusal>) {
+fn allowed_routes(spec: &Listener, speaks: Option<Speaks>) -> (AllowedRoutes, Option<Refusal>) {
     let namespaces = match &spec.allowed_routes.namespaces.from {
         FromNamespaces::All => AllowedNamespaces::All,
         FromNamespaces::Same => AllowedNamespaces::Same,
@@ -180,53 +271,71 @@ fn allowed_routes(spec: &Listener, protocol: Option<Protocol>) -> (AllowedRoutes
         },
         FromNamespaces::Other(_) => AllowedNamespaces::None,
     };
-    let kinds = &spec.allowed_routes.kinds;
-    let is_http = |kind: &purlin_gateway_api::RouteGroupKind| kind.group == GROUP && kind.kind == "HTTPRoute";
+    let Some(speaks) = speaks else { return (AllowedRoutes { kinds: Vec::new(), namespaces }, None) };
+    let wanted = &spec.allowed_routes.kinds;
+    let names = |kind: &RouteKind, wanted: &RouteGroupKind| wanted.group == GROUP && wanted.kind == kind.name();
+    let is_wanted = |kind: &RouteKind| wanted.is_empty() || wanted.iter().any(|w| names(kind, w));
+    let kinds = speaks.kinds().iter().copied().filter(is_wanted).collect();
+    let is_known = |wanted: &&RouteGroupKind| speaks.kinds().iter().any(|kind| names(kind, wanted));
     let invalid: BTreeSet<String> =
-        kinds.iter().filter(|k| !is_http(k)).map(|k| format!("{}.{}", k.kind, k.group)).collect();
-    let unresolved = (protocol.is_some() && !invalid.is_empty()).then(|| {
+        wanted.iter().filter(|w| !is_known(w)).map(|w| format!("{}.{}", w.kind, w.group)).collect();
+    let unresolved = (!invalid.is_empty()).then(|| {
         let invalid: Vec<String> = invalid.into_iter().collect();
-        (
-            reasons::INVALID_ROUTE_KINDS,
-            format!(
-                "allowedRoutes.kinds: {} not supported with protocol {}; HTTPRoute is",
-                invalid.join(", "),
-                spec.protocol
-            ),
-        )
+        let known: Vec<&str> = speaks.kinds().iter().map(|kind| kind.name()).collect();
+        let message = format!(
+            "allowedRoutes.kinds: {} not supported with protocol {}, only {}",
+            invalid.join(", "),
+            spec.protocol,
+            known.join(" and ")
+        );
+        (reasons::INVALID_ROUTE_KINDS, message)
     });
-    let http = protocol.is_some() && (kinds.is_empty() || kinds.iter().any(is_http));
-    (AllowedRoutes { http, namespaces }, unresolved)
+    (AllowedRoutes { kinds, namespaces }, unresolved)
 }
 
-/// Listeners on one port must agree on the protocol and differ in the hostname; of those that do not, none is served.
-/// One whose protocol we do not speak is refused anyway and takes nothing from the others.
+/// Listeners on one port must agree on what is spoken there and be told apart by hostname; of those that do not, none is
+/// served. One whose protocol we do not speak is refused anyway and takes nothing from the others. A UDP port is another
+/// port than the TCP port of the same number.
 fn find_conflicts(listeners: &mut [ListenerState<'_>]) {
-    let mut ports: BTreeMap<u16, Vec<usize>> = BTreeMap::new();
-    for (i, listener) in listeners.iter().enumerate().filter(|(_, l)| l.protocol.is_some()) {
-        ports.entry(listener.spec.port).or_default().push(i);
-    }
-    for (port, members) in ports {
-        let mixed = members.windows(2).any(|w| listeners[w[0]].protocol != listeners[w[1]].protocol);
-        let mut conflicts: Vec<(usize, Refusal)> = Vec::new();
-        for &i in &members {
-            let same: Vec<&str> = members
-                .iter()
-                .filter(|&&j| j != i && (mixed || listeners[j].hostname == listeners[i].hostname))
-                .map(|&j| &*listeners[j].name)
-                .collect();
-            if same.is_empty() {
-                continue;
-            }
-            let (reason, what) = match mixed {
-                true => (reasons::PROTOCOL_CONFLICT, "protocols differ"),
-                false => (reasons::HOSTNAME_CONFLICT, "hostnames are equal"),
-            };
-            conflicts.push((i, (reason, format!("{what} on port {port}: in conflict with {}", same.join(", ")))));
+    let mut ports: BTreeMap<(bool, u16), Vec<usize>> = BTreeMap::new();
+    for (i, listener) in listeners.iter().enumerate() {
+        if let Some(speaks) = listener.speaks {
+            ports.entry((speaks == Speaks::Udp, listener.spec.port)).or_default().push(i);
         }
+    }
+    for members in ports.values() {
+        let conflicts: Vec<(usize, Refusal)> = members
+            .iter()
+            .filter_map(|&i| {
+                let others = members.iter().filter(|&&j| j != i);
+                let found: Vec<_> = others
+                    .filter_map(|&j| conflict(&listeners[i], &listeners[j]).map(|what| (what, &*listeners[j].name)))
+                    .collect();
+                let ((reason, what), _) =
+                    *found.iter().min_by_key(|((reason, _), _)| *reason != reasons::PROTOCOL_CONFLICT)?;
+                let names: Vec<&str> = found.iter().map(|(_, name)| *name).collect();
+                let port = listeners[i].spec.port;
+                Some((i, (reason, format!("{what} on port {port}: in conflict with {}", names.join(", ")))))
+            })
+            .collect();
+        // Whoever shares a port on which protocols differ is in conflict with somebody.
         for (i, conflict) in conflicts {
             listeners[i].conflict = Some(conflict);
         }
+    }
+}
+
+/// Why two listeners on a port cannot be told apart.
+fn conflict(a: &ListenerState<'_>, b: &ListenerState<'_>) -> Option<(&'static str, &'static str)> {
+    let (wire, other) = (a.speaks?.wire(), b.speaks?.wire());
+    if wire != other {
+        Some((reasons::PROTOCOL_CONFLICT, "protocols differ"))
+    } else if matches!(wire, None | Some(Protocol::Tcp)) {
+        Some((reasons::PROTOCOL_CONFLICT, "nothing tells the listeners apart"))
+    } else if a.hostname == b.hostname {
+        Some((reasons::HOSTNAME_CONFLICT, "hostnames are equal"))
+    } else {
+        None
     }
 }
 
@@ -238,7 +347,7 @@ fn find_overlaps(listeners: &mut [ListenerState<'_>]) {
             (Some(a), Some(b)) => hostname::intersect(a, b).is_some(),
             _ => true,
         };
-        let https = |l: &ListenerState<'_>| l.protocol == Some(Protocol::Tls);
+        let https = |l: &ListenerState<'_>| l.speaks == Some(Speaks::Https);
         https(a) && https(b) && a.spec.port == b.spec.port && hostnames
     };
     let messages: Vec<Option<String>> = (0..listeners.len())

@@ -1,8 +1,10 @@
 //! Which rule serves a request when several match: the order of Gateway API, decided here once.
 //!
-//! Among the rules of one host those come first whose route names it most precisely. Then, exact path, then regular expression (Gateway API leaves its place open), then the longest prefix; then a method
-//! match, the most header matches, the most query matches; then the oldest route, the first by `namespace/name`, and
-//! the first match in the route.
+//! Among the rules of one host those come first whose route names it most precisely. Then, of an HTTPRoute, exact path,
+//! then regular expression (Gateway API leaves its place open), then the longest prefix; then a method match, the most
+//! header matches, the most query matches. Of a GRPCRoute, exact names before regular expressions, the longest service,
+//! the longest method, the most header matches. Then the oldest route, the first by `namespace/name`, and the first match
+//! in the route.
 
 use std::cmp::{Ordering, Reverse};
 use std::sync::Arc;
@@ -16,6 +18,8 @@ use crate::model::{Match, ObjectName, PathMatch, Rule};
 pub(crate) struct Candidate {
     /// How precisely the route names the host; less is more precise. The same for all hosts until it is attached.
     pub host: HostRank,
+    /// How precisely the match names the request.
+    pub rank: MatchRank,
     /// When the route was created.
     pub created: Option<Timestamp>,
     /// The place of the match in the route, counted over all rules.
@@ -29,19 +33,39 @@ pub(crate) type HostRank = (u8, Reverse<usize>);
 /// Less is earlier.
 pub(crate) fn compare(a: &Candidate, b: &Candidate) -> Ordering {
     (a.host.cmp(&b.host))
-        .then_with(|| match_rank(&a.rule.matches).cmp(&match_rank(&b.rule.matches)))
+        .then_with(|| a.rank.cmp(&b.rank))
         .then_with(|| a.created.cmp(&b.created))
         .then_with(|| compare_names(&a.rule.route.object, &b.rule.route.object))
         .then_with(|| a.position.cmp(&b.position))
 }
 
-fn match_rank(m: &Match) -> impl Ord {
-    let (kind, length) = match &m.path {
-        PathMatch::Exact(path) => (0, path.len()),
-        PathMatch::Regex(pattern) => (1, pattern.len()),
-        PathMatch::Prefix(prefix) => (2, prefix.len()),
-    };
-    (kind, Reverse(length), m.method.is_none(), Reverse(m.headers.len()), Reverse(m.query.len()))
+/// How precisely a match names a request; less is more precise. Only ranks of one kind of route are compared: rules of
+/// HTTPRoutes and of GRPCRoutes never meet on a host.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct MatchRank([Reverse<u32>; 5]);
+
+impl MatchRank {
+    /// Of an HTTPRoute: the kind of the path match, its length, a method, header and query matches.
+    pub(crate) fn http(m: &Match) -> Self {
+        let (kind, length) = match &m.path {
+            PathMatch::Exact(path) => (2, path.len()),
+            PathMatch::Regex(pattern) => (1, pattern.len()),
+            PathMatch::Prefix(prefix) => (0, prefix.len()),
+        };
+        MatchRank(
+            [kind, cut(length), u32::from(m.method.is_some()), cut(m.headers.len()), cut(m.query.len())].map(Reverse),
+        )
+    }
+
+    /// Of a GRPCRoute: exact names (0) before regular expressions (1) before all calls (2), the lengths of service and
+    /// method, header matches.
+    pub(crate) fn grpc((kind, service, method): (u32, usize, usize), headers: usize) -> Self {
+        MatchRank([u32::MAX - kind, cut(service), cut(method), cut(headers), 0].map(Reverse))
+    }
+}
+
+fn cut(length: usize) -> u32 {
+    u32::try_from(length).unwrap_or(u32::MAX)
 }
 
 /// Alphabetical by the text `namespace/name`, in which `/` sorts after `-` and `.`.
@@ -100,7 +124,13 @@ mod tests {
             backend_timeout: None,
             policy: Arc::default(),
         };
-        Candidate { host: (2, Reverse(0)), created, position, rule: Arc::new(rule) }
+        Candidate {
+            host: (2, Reverse(0)),
+            rank: MatchRank::http(&rule.matches),
+            created,
+            position,
+            rule: Arc::new(rule),
+        }
     }
 
     /// Each comes before the next.

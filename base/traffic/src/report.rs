@@ -10,7 +10,7 @@ use purlin_gateway_api::ParentReference;
 use crate::condition::Condition;
 use crate::input::{AddressProblem, GatewayAddresses, Input, Unusable};
 use crate::listeners::{ListenerState, Refusal};
-use crate::model::ObjectName;
+use crate::model::{ObjectName, RouteKind};
 use crate::reasons::{self, condition};
 
 /// Of a GatewayClass.
@@ -40,15 +40,15 @@ pub struct GatewayReport {
 pub struct ListenerReport {
     /// `listeners[].name`.
     pub name: Arc<str>,
-    /// Whether HTTPRoute, the only kind that we serve, may attach.
-    pub http_routes: bool,
+    /// The kinds of routes that may attach.
+    pub kinds: Vec<RouteKind>,
     /// Routes that are attached and accepted.
     pub attached_routes: i32,
     /// Accepted, Conflicted, Programmed, ResolvedRefs, OverlappingTLSConfig.
     pub conditions: Vec<Condition>,
 }
 
-/// Of an HTTPRoute.
+/// Of a route.
 #[derive(Clone, Debug, PartialEq)]
 pub struct RouteReport {
     /// The generation that was looked at.
@@ -57,7 +57,7 @@ pub struct RouteReport {
     pub parents: Vec<ParentReport>,
 }
 
-/// Of an HTTPRoute at one parent.
+/// Of a route at one parent.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ParentReport {
     /// As the route has it.
@@ -154,7 +154,7 @@ fn listener(facts: &GatewayFacts<'_>, listener: &ListenerState<'_>, input: &Inpu
     let accepts = format!("{} on port {}", listener.spec.protocol, listener.spec.port);
     let listens = format!("listening on {}", sockets.join(", "));
     let resolves = "all references resolve".to_owned();
-    let unbound = unbound(facts, listener, input);
+    let unbound = refused(facts, listener, input).or_else(|| unbound(facts, listener, input));
     let unusable = unusable(facts, listener, input).map(|why| (reasons::INVALID_CERTIFICATE_REF, why.message.clone()));
     let accepted = listener.refused.as_ref().or(listener.conflict.as_ref()).or(unbound.as_ref());
     let unresolved = unusable.as_ref().or(listener.unresolved.as_ref());
@@ -182,7 +182,7 @@ fn listener(facts: &GatewayFacts<'_>, listener: &ListenerState<'_>, input: &Inpu
     }
     ListenerReport {
         name: Arc::clone(&listener.name),
-        http_routes: listener.allows.http,
+        kinds: listener.allows.kinds.clone(),
         attached_routes: listener.accepted_routes,
         conditions,
     }
@@ -191,6 +191,12 @@ fn listener(facts: &GatewayFacts<'_>, listener: &ListenerState<'_>, input: &Inpu
 /// What the data plane says of the listener's certificates.
 fn unusable<'i>(facts: &GatewayFacts<'_>, listener: &ListenerState<'_>, input: &'i Input) -> Option<&'i Unusable> {
     input.plane.listeners.get(&(facts.name.clone(), Arc::clone(&listener.name)))
+}
+
+/// Why the data plane does not serve the listener.
+fn refused(facts: &GatewayFacts<'_>, listener: &ListenerState<'_>, input: &Input) -> Option<Refusal> {
+    let why = input.plane.refused.get(&(facts.name.clone(), Arc::clone(&listener.name)))?;
+    Some((reasons::UNSUPPORTED_VALUE, why.clone()))
 }
 
 /// Whether the data plane has the listener, and something to serve it with.

@@ -1,137 +1,93 @@
-//! Rules of an HTTPRoute: from its spec to [`Rule`]s, one for each match, and what of the spec is refused.
+//! Rules of an HTTPRoute: from its spec to [`Rule`]s, one for each match, and what of the spec is refused. What follows
+//! a match is the same for a GRPCRoute.
 //!
 //! A rule that asks for something that is not built is refused. Its matches stay, as far as they are understood, and
 //! answer 500, so that a request does not slip to a wider rule that lacks what its own rule asks for. Only a path that
 //! cannot be understood says nothing of which requests are meant: that match is dropped.
 
+use std::borrow::Cow;
 use std::collections::HashSet;
 use std::sync::Arc;
 
+use k8s_openapi::jiff::Timestamp;
 use purlin_gateway_api::{
-    HttpMethod, HttpPathMatch, HttpRoute, HttpRouteMatch, HttpRouteRule, PathMatchType, ValueMatchType,
+    BackendObjectReference, HttpBackendRef, HttpHeaderMatch, HttpMethod, HttpPathMatch, HttpRoute, HttpRouteMatch,
+    HttpRouteRule, PathMatchType, ValueMatchType,
 };
 use regex::RegexBuilder;
 
-use crate::backends::{Backends, RefProblem};
+use crate::compiled::References;
 use crate::filters::{self, Filters};
 use crate::hostname;
 use crate::listeners::Refusal;
-use crate::model::{
-    Action, Backend, ClusterName, Hostname, Match, ObjectName, PathMatch, RouteKind, RouteName, Rule, ValueMatch,
-};
-use crate::precedence::Candidate;
+use crate::model::{Action, Backend, Match, PathMatch, RouteName, Rule, ValueMatch};
+use crate::precedence::{Candidate, MatchRank};
 use crate::{duration, reasons};
 
 /// The bound of a compiled regular expression, in bytes.
 pub const REGEX_SIZE_LIMIT: usize = 1 << 20;
 
-type Resolved = Result<ClusterName, RefProblem>;
-
-/// An HTTPRoute, compiled: independent of the listeners that it attaches to.
-#[derive(Debug)]
-pub(crate) struct CompiledRoute {
-    /// What it was compiled from.
-    route: Arc<HttpRoute>,
-    /// `backendRefs` of each rule.
-    backends: Vec<Vec<Resolved>>,
-    pub hostnames: Vec<Hostname>,
-    /// In the order of the route.
-    pub candidates: Vec<Candidate>,
-    /// Rules that are refused: index and why.
-    pub refused: Vec<(usize, Refusal)>,
+/// The matches of a rule as far as they are understood, and what is wrong with the first of the others.
+#[derive(Default)]
+pub(crate) struct Matches {
+    pub good: Vec<(Match, MatchRank)>,
+    pub refusal: Option<Refusal>,
 }
 
-impl CompiledRoute {
-    /// Compiles, or takes what is already there while route and backends are the same.
-    pub(crate) fn new(
-        name: &ObjectName,
-        route: &Arc<HttpRoute>,
-        backends: &Backends<'_>,
-        previous: Option<&Arc<CompiledRoute>>,
-    ) -> Arc<CompiledRoute> {
-        let resolve = |rule: &HttpRouteRule| -> Vec<Resolved> {
-            rule.backend_refs.iter().map(|reference| backends.resolve(&name.namespace, reference)).collect()
-        };
-        let resolved: Vec<Vec<Resolved>> = route.spec.rules.iter().map(resolve).collect();
-        if let Some(previous) = previous
-            && previous.backends == resolved
-            && is_same(&previous.route, route)
-        {
-            return Arc::clone(previous);
-        }
-        Arc::new(compile(name, route, resolved))
-    }
-
-    /// Why no rule of the route can be served.
-    pub(crate) fn refusal(&self) -> Option<&Refusal> {
-        self.refused.first().filter(|_| self.refused.len() == self.rules()).map(|(_, refusal)| refusal)
-    }
-
-    /// How many rules it has.
-    pub(crate) fn rules(&self) -> usize {
-        self.route.spec.rules.len()
-    }
-
-    /// References that do not resolve, each said once.
-    pub(crate) fn ref_problems(&self) -> Vec<&RefProblem> {
-        let mut said = HashSet::new();
-        let problems = self.backends.iter().flatten().filter_map(|r| r.as_ref().err());
-        problems.filter(|p| said.insert(&p.message)).collect()
-    }
-
-    /// The ports of Services that it sends to.
-    pub(crate) fn clusters(&self) -> impl Iterator<Item = &ClusterName> {
-        self.backends.iter().flatten().filter_map(|r| r.as_ref().ok())
+impl Matches {
+    /// Takes what is wrong with a match.
+    pub(crate) fn refuse(&mut self, wrong: Vec<String>) {
+        let first = wrong.into_iter().next().map(|message| (reasons::UNSUPPORTED_VALUE, message));
+        self.refusal = self.refusal.take().or(first);
     }
 }
 
-fn is_same(a: &Arc<HttpRoute>, b: &Arc<HttpRoute>) -> bool {
-    Arc::ptr_eq(a, b) || (a.metadata.creation_timestamp == b.metadata.creation_timestamp && a.spec == b.spec)
-}
-
-fn compile(name: &ObjectName, route: &Arc<HttpRoute>, backends: Vec<Vec<Resolved>>) -> CompiledRoute {
+/// Compiles all rules of an HTTPRoute; those that are refused are said by their index.
+pub(crate) fn compile(
+    name: &RouteName,
+    route: &HttpRoute,
+    references: &mut References<'_>,
+) -> (Vec<Candidate>, Vec<(usize, Refusal)>) {
     let created = route.metadata.creation_timestamp.as_ref().map(|t| t.0);
-    let (mut candidates, mut refused) = (Vec::new(), Vec::new());
-    for (index, (rule, resolved)) in route.spec.rules.iter().zip(&backends).enumerate() {
-        let (rules, refusal) = compile_rule(name, index, rule, resolved);
-        refused.extend(refusal.map(|refusal| (index, refusal)));
-        for rule in rules {
-            let position = u32::try_from(candidates.len()).unwrap_or(u32::MAX);
-            let host = hostname::rank(None);
-            candidates.push(Candidate { host, created, position, rule: Arc::new(rule) });
-        }
-    }
-    let hostnames = route.spec.hostnames.iter().map(|h| Hostname::parse(h)).collect();
-    CompiledRoute { route: Arc::clone(route), backends, hostnames, candidates, refused }
+    let specs = route.spec.rules.iter().enumerate();
+    let specs = specs.map(|(index, spec)| (compile_matches(&format!("rules[{index}]"), spec), Cow::Borrowed(spec)));
+    compile_all(name, created, specs, references)
 }
 
-/// The rules of a rule, one for each match, and why it is refused.
-fn compile_rule(
-    name: &ObjectName,
-    index: usize,
-    spec: &HttpRouteRule,
-    backends: &[Resolved],
-) -> (Vec<Rule>, Option<Refusal>) {
-    let at = format!("rules[{index}]");
-    let (matches, bad_match) = compile_matches(&at, spec);
-    let (answer, refusal) = match (bad_match, compile_answer(&at, spec, &matches, backends)) {
-        (None, Ok(answer)) => (answer, None),
-        (Some(refusal), _) | (None, Err(refusal)) => (Answer::refused(), Some(refusal)),
-    };
-    let policy = Arc::default();
-    let rule = |matches| Rule {
-        route: RouteName { kind: RouteKind::HttpRoute, object: name.clone() },
-        index: u32::try_from(index).unwrap_or(u32::MAX),
-        matches,
-        request_filters: answer.filters.request.clone(),
-        response_filters: answer.filters.response.clone(),
-        mirrors: Vec::new(),
-        action: answer.action.clone(),
-        request_timeout: answer.request_timeout,
-        backend_timeout: answer.backend_timeout,
-        policy: Arc::clone(&policy),
-    };
-    (matches.into_iter().map(rule).collect(), refusal)
+/// Compiles rules whose matches are compiled.
+pub(crate) fn compile_all<'s>(
+    name: &RouteName,
+    created: Option<Timestamp>,
+    specs: impl Iterator<Item = (Matches, Cow<'s, HttpRouteRule>)>,
+    references: &mut References<'_>,
+) -> (Vec<Candidate>, Vec<(usize, Refusal)>) {
+    let (mut candidates, mut refused) = (Vec::new(), Vec::new());
+    for (index, (matches, spec)) in specs.enumerate() {
+        let at = format!("rules[{index}]");
+        let (answer, refusal) = match (matches.refusal, compile_answer(&at, &spec, &matches.good, references)) {
+            (None, Ok(answer)) => (answer, None),
+            (Some(refusal), _) | (None, Err(refusal)) => (Answer::refused(), Some(refusal)),
+        };
+        refused.extend(refusal.map(|refusal| (index, refusal)));
+        let policy = Arc::default();
+        for (matches, rank) in matches.good {
+            let position = u32::try_from(candidates.len()).unwrap_or(u32::MAX);
+            let rule = Rule {
+                route: name.clone(),
+                index: u32::try_from(index).unwrap_or(u32::MAX),
+                matches,
+                request_filters: answer.filters.request.clone(),
+                response_filters: answer.filters.response.clone(),
+                mirrors: Vec::new(),
+                action: answer.action.clone(),
+                request_timeout: answer.request_timeout,
+                backend_timeout: answer.backend_timeout,
+                policy: Arc::clone(&policy),
+            };
+            candidates.push(Candidate { host: hostname::rank(None), rank, created, position, rule: Arc::new(rule) });
+        }
+    }
+    (candidates, refused)
 }
 
 /// What a rule does with the requests that it matches.
@@ -150,10 +106,17 @@ impl Answer {
     }
 }
 
-fn compile_answer(at: &str, spec: &HttpRouteRule, matches: &[Match], resolved: &[Resolved]) -> Result<Answer, Refusal> {
+fn compile_answer(
+    at: &str,
+    spec: &HttpRouteRule,
+    matches: &[(Match, MatchRank)],
+    references: &mut References<'_>,
+) -> Result<Answer, Refusal> {
+    // All references first: what does not resolve is said even of a rule that is refused.
+    let clusters: Vec<_> = spec.backend_refs.iter().map(|backend| references.resolve(reference(backend))).collect();
     let mut filters = filters::compile(&format!("{at}.filters"), &spec.filters)?;
-    let mut backends = Vec::with_capacity(resolved.len());
-    for (i, (reference, resolved)) in spec.backend_refs.iter().zip(resolved).enumerate() {
+    let mut backends = Vec::with_capacity(clusters.len());
+    for (i, (reference, cluster)) in spec.backend_refs.iter().zip(clusters).enumerate() {
         let at = format!("{at}.backendRefs[{i}].filters");
         let filters = filters::compile(&at, &reference.filters)?;
         if filters.redirect.is_some() {
@@ -162,7 +125,7 @@ fn compile_answer(at: &str, spec: &HttpRouteRule, matches: &[Match], resolved: &
         check_prefix_replacement(&at, &filters, matches)?;
         backends.push(Backend {
             weight: u32::try_from(reference.weight).unwrap_or(0),
-            cluster: resolved.as_ref().ok().cloned(),
+            cluster,
             request_filters: filters.request,
             response_filters: filters.response,
             mirrors: Vec::new(),
@@ -193,8 +156,18 @@ fn compile_answer(at: &str, spec: &HttpRouteRule, matches: &[Match], resolved: &
     })
 }
 
-fn check_prefix_replacement(at: &str, filters: &Filters, matches: &[Match]) -> Result<(), Refusal> {
-    let all_prefixes = matches.iter().all(|m| matches!(m.path, PathMatch::Prefix(_)));
+fn reference(backend: &HttpBackendRef) -> BackendObjectReference {
+    BackendObjectReference {
+        group: backend.group.clone(),
+        kind: backend.kind.clone(),
+        name: backend.name.clone(),
+        namespace: backend.namespace.clone(),
+        port: backend.port,
+    }
+}
+
+fn check_prefix_replacement(at: &str, filters: &Filters, matches: &[(Match, MatchRank)]) -> Result<(), Refusal> {
+    let all_prefixes = matches.iter().all(|(m, _)| matches!(m.path, PathMatch::Prefix(_)));
     if filters.replaces_prefix() && !all_prefixes {
         let message = format!("{at}: ReplacePrefixMatch needs matches with a path of type PathPrefix");
         return Err((reasons::UNSUPPORTED_VALUE, message));
@@ -202,18 +175,20 @@ fn check_prefix_replacement(at: &str, filters: &Filters, matches: &[Match]) -> R
     Ok(())
 }
 
-/// The matches as far as we understand them, and what is wrong with the first of the others.
-fn compile_matches(at: &str, spec: &HttpRouteRule) -> (Vec<Match>, Option<Refusal>) {
+fn compile_matches(at: &str, spec: &HttpRouteRule) -> Matches {
     let everything = [HttpRouteMatch::default()];
     let specs = if spec.matches.is_empty() { &everything[..] } else { &spec.matches[..] };
-    let (mut matches, mut refusal) = (Vec::with_capacity(specs.len()), None);
+    let mut matches = Matches::default();
     for (i, spec) in specs.iter().enumerate() {
         let mut wrong = Vec::new();
-        matches.extend(compile_match(&format!("{at}.matches[{i}]"), spec, &mut wrong));
-        let first = wrong.into_iter().next().map(|message| (reasons::UNSUPPORTED_VALUE, message));
-        refusal = refusal.or(first);
+        let compiled = compile_match(&format!("{at}.matches[{i}]"), spec, &mut wrong);
+        matches.good.extend(compiled.map(|m| {
+            let rank = MatchRank::http(&m);
+            (m, rank)
+        }));
+        matches.refuse(wrong);
     }
-    (matches, refusal)
+    matches
 }
 
 /// A match without the conditions that we do not understand: its rule is refused then, so that what would have met
@@ -223,24 +198,12 @@ fn compile_match(at: &str, spec: &HttpRouteMatch, wrong: &mut Vec<String>) -> Op
         wrong.push(format!("{at}.method: {method} is not supported"));
     }
     let method = spec.method.as_ref().map(|m| m.as_str().into());
-    let mut understood = |value: Result<ValueMatch, String>| value.map_err(|message| wrong.push(message)).ok();
-    // Of equivalent names only the first counts.
-    let mut names = HashSet::new();
-    let mut headers = Vec::with_capacity(spec.headers.len());
-    for header in &spec.headers {
-        let name = header.name.to_ascii_lowercase();
-        let value = understood(compile_value(&format!("{at}.headers: {name}"), &header.type_, &header.value));
-        if names.insert(name.clone())
-            && let Some(value) = value
-        {
-            headers.push((name.into(), value));
-        }
-    }
+    let headers = compile_headers(at, &spec.headers, wrong);
     let mut names = HashSet::new();
     let mut query = Vec::with_capacity(spec.query_params.len());
     for param in &spec.query_params {
         let at = format!("{at}.queryParams: {}", param.name);
-        let value = understood(compile_value(&at, &param.type_, &param.value));
+        let value = compile_value(&at, &param.type_, &param.value).map_err(|message| wrong.push(message)).ok();
         if names.insert(&param.name)
             && let Some(value) = value
         {
@@ -249,6 +212,27 @@ fn compile_match(at: &str, spec: &HttpRouteMatch, wrong: &mut Vec<String>) -> Op
     }
     let path = compile_path(at, &spec.path).map_err(|message| wrong.push(message)).ok()?;
     Some(Match { path, method, headers, query })
+}
+
+/// The conditions on headers that we understand. Of equivalent names only the first counts.
+pub(crate) fn compile_headers(
+    at: &str,
+    specs: &[HttpHeaderMatch],
+    wrong: &mut Vec<String>,
+) -> Vec<(Arc<str>, ValueMatch)> {
+    let mut names = HashSet::new();
+    let mut headers = Vec::with_capacity(specs.len());
+    for header in specs {
+        let name = header.name.to_ascii_lowercase();
+        let value = compile_value(&format!("{at}.headers: {name}"), &header.type_, &header.value);
+        let value = value.map_err(|message| wrong.push(message)).ok();
+        if names.insert(name.clone())
+            && let Some(value) = value
+        {
+            headers.push((name.into(), value));
+        }
+    }
+    headers
 }
 
 fn compile_path(at: &str, path: &HttpPathMatch) -> Result<PathMatch, String> {
@@ -279,7 +263,8 @@ fn compile_value(at: &str, kind: &ValueMatchType, value: &str) -> Result<ValueMa
     }
 }
 
-fn check_regex(at: &str, pattern: &str) -> Result<(), String> {
+/// Whether an expression is one that a data plane takes.
+pub(crate) fn check_regex(at: &str, pattern: &str) -> Result<(), String> {
     let build = |text: &str| RegexBuilder::new(text).size_limit(REGEX_SIZE_LIMIT).build();
     // By itself first: `a)|(b` is only an expression inside of the parentheses.
     let compiled = build(pattern).and_then(|_| build(&format!("^(?:{pattern})$")));

@@ -11,6 +11,7 @@ use purlin_gateway_api::{
 use purlin_resource::names::GATEWAY_CONTROLLER;
 
 use crate::condition::merge;
+use crate::model::RouteKind;
 use crate::reasons::condition;
 use crate::report::{ClassReport, GatewayReport, ListenerReport, ParentReport, RouteReport};
 
@@ -73,10 +74,10 @@ pub fn gateway(has: Option<&GatewayStatus>, report: &GatewayReport, now: &meta::
     let listener = |report: &ListenerReport, generation| {
         let has = has.and_then(|s| s.listeners.iter().find(|l| l.name == *report.name));
         let conditions = has.map(|s| s.conditions.as_slice()).unwrap_or_default();
-        let http_route = || RouteGroupKind { group: GROUP.to_owned(), kind: "HTTPRoute".to_owned() };
+        let kind = |kind: &RouteKind| RouteGroupKind { group: GROUP.to_owned(), kind: kind.name().to_owned() };
         ListenerStatus {
             name: report.name.to_string(),
-            supported_kinds: report.http_routes.then(http_route).into_iter().collect(),
+            supported_kinds: report.kinds.iter().map(kind).collect(),
             attached_routes: report.attached_routes,
             conditions: merge(conditions, &report.conditions, &OF_LISTENER, generation, now),
         }

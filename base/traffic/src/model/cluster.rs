@@ -8,13 +8,35 @@ use std::time::Duration;
 
 use super::{BackendTls, HashKey, ObjectName};
 
-/// A port of a Service, or of an ExternalBackend: stable over changes of its endpoints.
+/// A port of a Service, or of an ExternalBackend, and what it is used for: stable over changes of its endpoints. One port
+/// can be several clusters; its endpoints are the same ones in each.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[expect(missing_docs, reason = "the names say it")]
 pub struct ClusterName {
     pub kind: BackendKind,
     pub object: ObjectName,
     pub port: u16,
+    pub usage: Usage,
+}
+
+impl ClusterName {
+    /// For requests.
+    pub fn new(kind: BackendKind, object: ObjectName, port: u16) -> Self {
+        Self { kind, object, port, usage: Usage::Http }
+    }
+}
+
+/// What a cluster is used for, which decides what is spoken with its endpoints.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Usage {
+    /// Requests, as the port's appProtocol says.
+    Http,
+    /// gRPC calls: always HTTP/2.
+    Grpc,
+    /// Bytes as they come.
+    Stream,
+    /// Datagrams.
+    Datagrams,
 }
 
 /// What a backend is.
@@ -30,7 +52,13 @@ impl fmt::Display for ClusterName {
         match self.kind {
             BackendKind::Service => write!(f, "{}:{}", self.object, self.port),
             BackendKind::ExternalBackend => write!(f, "ExternalBackend {}:{}", self.object, self.port),
-        }
+        }?;
+        f.write_str(match self.usage {
+            Usage::Http => "",
+            Usage::Grpc => " (gRPC)",
+            Usage::Stream => " (stream)",
+            Usage::Datagrams => " (datagrams)",
+        })
     }
 }
 

@@ -69,7 +69,7 @@ fn references_that_do_not_resolve_answer_500_for_their_share() {
 fn a_route_says_all_that_does_not_resolve() {
     let routes = route("{name: a, port: 80}, {name: b, port: 80}, {name: a, port: 80}");
     let output = translate(&input(&[BASE, GATEWAY, &routes]), None);
-    let report = output.http_routes.values().next().unwrap();
+    let report = output.routes.values().next().unwrap();
     let message = message_of(&report.parents[0].conditions, "ResolvedRefs");
     assert_eq!(message, "Service default/a not found; Service default/b not found");
 }

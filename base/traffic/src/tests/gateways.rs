@@ -41,7 +41,7 @@ fn listeners_that_cannot_be_told_apart_are_in_conflict() {
   - {name: c, port: 80, protocol: HTTP}
   - {name: d, port: 81, protocol: HTTP}
   - {name: e, port: 81, protocol: HTTPS, hostname: e.com}
-  - {name: f, port: 80, protocol: TCP}";
+  - {name: f, port: 80, protocol: example.com/SCTP}";
     check(
         &[&gateway(listeners)],
         &[
@@ -61,8 +61,8 @@ fn listeners_that_cannot_be_told_apart_are_in_conflict() {
 
 #[test]
 fn a_gateway_says_which_listeners_are_not_valid() {
-    let some = gateway("  - {name: a, port: 80, protocol: HTTP}\n  - {name: b, port: 81, protocol: UDP}");
-    let none = gateway("  - {name: b, port: 81, protocol: TLS, tls: {mode: Passthrough}}");
+    let some = gateway("  - {name: a, port: 80, protocol: HTTP}\n  - {name: b, port: 81, protocol: example.com/SCTP}");
+    let none = gateway("  - {name: b, port: 81, protocol: example.com/SCTP}");
     for (yaml, status, message) in [
         (some, true, "accepted without the listeners b; see their conditions"),
         (none, false, "no listener is accepted; see the conditions of the listeners"),
@@ -76,10 +76,10 @@ fn a_gateway_says_which_listeners_are_not_valid() {
 }
 
 #[test]
-fn kinds_other_than_http_route_are_invalid() {
+fn kinds_are_those_of_the_protocol() {
     let listeners = r"
   - {name: good, port: 80, protocol: HTTP, allowedRoutes: {kinds: [{kind: HTTPRoute}]}}
-  - {name: both, port: 81, protocol: HTTP, allowedRoutes: {kinds: [{kind: HTTPRoute}, {kind: GRPCRoute}]}}
+  - {name: both, port: 81, protocol: HTTP, allowedRoutes: {kinds: [{kind: HTTPRoute}, {kind: TCPRoute}]}}
   - {name: bad, port: 82, protocol: HTTP, allowedRoutes: {kinds: [{kind: HTTPRoute, group: example.com}]}}";
     let parents = "[{name: gw, sectionName: good}, {name: gw, sectionName: both}, {name: gw, sectionName: bad}]";
     let route = format!("kind: HTTPRoute\nmetadata: {{name: r, namespace: default}}\nspec: {{parentRefs: {parents}}}");
@@ -87,8 +87,8 @@ fn kinds_other_than_http_route_are_invalid() {
         &[&gateway(listeners), &route],
         &[
             "gateway default/gw [127.0.0.1]: ResolvedRefs=False/ListenersNotResolved",
-            "  good routes=1: ok",
-            "  both routes=1: ResolvedRefs=False/InvalidRouteKinds",
+            "  good routes=1 HTTPRoute: ok",
+            "  both routes=1 HTTPRoute: ResolvedRefs=False/InvalidRouteKinds",
             "  bad routes=0 no kinds: ResolvedRefs=False/InvalidRouteKinds",
             "route default/r at gw#good: ok",
             "route default/r at gw#both: ok",
@@ -365,10 +365,10 @@ fn what_the_data_plane_could_not_do_is_said_and_still_wanted() {
 fn every_condition_has_words_and_good_ones_have_good_words() {
     let listeners = "
   - {name: z, port: 80, protocol: HTTP}
-  - {name: bad, port: 81, protocol: TCP}
+  - {name: bad, port: 81, protocol: example.com/SCTP}
   - {name: no-cert, port: 443, protocol: HTTPS, tls: {certificateRefs: [{name: none}]}}
   - {name: b, port: 82, protocol: HTTP}
-  - {name: a, port: 83, protocol: UDP}";
+  - {name: a, port: 83, protocol: example.com/SCTP}";
     let gateway = format!(
         "kind: Gateway\nmetadata: {{name: gw, namespace: default}}\nspec:\n  gatewayClassName: purlin\n  listeners:{listeners}\n"
     );
@@ -396,7 +396,7 @@ spec: {parentRefs: [{name: gw}], rules: [{}]}
             "all references resolve"
         ]
     );
-    let parent = &output.http_routes.values().next().unwrap().parents[0].conditions;
+    let parent = &output.routes.values().next().unwrap().parents[0].conditions;
     assert_eq!(message_of(parent, "Accepted"), "attached to the listeners z, no-cert, b of Gateway default/gw");
     let classes = output.classes.values().flat_map(|class| &class.conditions);
     let listeners = gateway.listeners.iter().flat_map(|listener| &listener.conditions);

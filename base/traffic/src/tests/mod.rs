@@ -5,10 +5,12 @@
 
 mod backends;
 mod gateways;
+mod grpc;
 mod laws;
 mod routes;
 mod rules;
 mod statuses;
+mod streams;
 
 use std::fmt::Write as _;
 use std::sync::Arc;
@@ -66,6 +68,10 @@ fn put(input: &mut Input, document: &Value) {
             input.gateways.insert(name, read(document));
         }
         "HTTPRoute" => drop(input.http_routes.insert(name, read(document))),
+        "GRPCRoute" => drop(input.grpc_routes.insert(name, read(document))),
+        "TLSRoute" => drop(input.tls_routes.insert(name, read(document))),
+        "TCPRoute" => drop(input.tcp_routes.insert(name, read(document))),
+        "UDPRoute" => drop(input.udp_routes.insert(name, read(document))),
         "ReferenceGrant" => drop(input.reference_grants.insert(name, read(document))),
         "Service" => drop(input.services.insert(name, read(document))),
         "EndpointSlice" => drop(input.endpoint_slices.insert(name, read(document))),
@@ -119,20 +125,29 @@ fn show(output: &Output) -> String {
         let addresses: Vec<String> = report.addresses.iter().map(ToString::to_string).collect();
         let _ = writeln!(out, "gateway {name} [{}]: {}", addresses.join(" "), verdict(&report.conditions));
         for listener in &report.listeners {
-            let kinds = if listener.http_routes { "" } else { " no kinds" };
+            let kinds: Vec<&str> = listener.kinds.iter().map(|kind| kind.name()).collect();
+            let kinds = match kinds.join("+").as_str() {
+                "" => " no kinds".to_owned(),
+                "HTTPRoute+GRPCRoute" => String::new(),
+                other => format!(" {other}"),
+            };
             let conditions = verdict(&listener.conditions);
             let _ = writeln!(out, "  {} routes={}{kinds}: {conditions}", listener.name, listener.attached_routes);
         }
     }
-    for (name, report) in &output.http_routes {
+    for (name, report) in &output.routes {
+        let name = match name.kind {
+            RouteKind::HttpRoute => format!("route {}", name.object),
+            _ => name.to_string(),
+        };
         if report.parents.is_empty() {
-            let _ = writeln!(out, "route {name}: no parents");
+            let _ = writeln!(out, "{name}: no parents");
         }
         for parent in &report.parents {
             let section = parent.parent.section_name.as_deref().map(|s| format!("#{s}")).unwrap_or_default();
             let port = parent.parent.port.map(|p| format!(":{p}")).unwrap_or_default();
             let parent_name = format!("{}{section}{port}", parent.parent.name);
-            let _ = writeln!(out, "route {name} at {parent_name}: {}", verdict(&parent.conditions));
+            let _ = writeln!(out, "{name} at {parent_name}: {}", verdict(&parent.conditions));
         }
     }
     show_model(&mut out, &output.model);
@@ -155,16 +170,28 @@ fn show_model(out: &mut String, model: &RouteModel) {
     for (socket, bind) in &model.binds {
         let _ = writeln!(out, "bind {socket} {:?}", bind.protocol);
         for listener in &bind.listeners {
-            let certificates: String =
+            let mut certificates: String =
                 listener.certificates().iter().map(|c| format!(" certificate {}", c.secret)).collect();
+            if bind.protocol == Protocol::Tls && listener.tls.is_none() {
+                certificates.push_str(" passthrough");
+            }
             let hostname = show_hostname(listener.hostname.as_ref());
             let _ = writeln!(out, "  {}/{} {hostname}{certificates}", listener.gateway.name, listener.section);
+            if let Serve::Streams(hosts) = &listener.serve {
+                for host in hosts {
+                    let _ = writeln!(out, "    {} {}", show_hostname(host.hostname.as_ref()), show_stream(&host.route));
+                }
+            }
             for host in listener.hosts() {
                 for rule in &host.rules {
                     let _ = writeln!(out, "    {} {}", show_hostname(host.hostname.as_ref()), show_rule(rule));
                 }
             }
         }
+    }
+    for (socket, datagrams) in &model.datagrams {
+        let route = datagrams.route.as_ref().map(|route| show_stream(route)).unwrap_or_default();
+        let _ = writeln!(out, "datagrams {socket} {}/{} {route}", datagrams.gateway.name, datagrams.section);
     }
     for (name, cluster) in &model.clusters {
         let endpoints: Vec<String> = cluster.endpoints.iter().map(ToString::to_string).collect();
@@ -178,6 +205,14 @@ fn show_hostname(hostname: Option<&Hostname>) -> String {
         Some(Hostname::Exact(name)) => name.to_string(),
         Some(Hostname::Suffix(suffix)) => format!("*{suffix}"),
     }
+}
+
+fn show_stream(route: &StreamRoute) -> String {
+    let backend = |b: &StreamBackend| {
+        let cluster = b.cluster.as_ref().map_or("closed".to_owned(), ToString::to_string);
+        format!(" -> {cluster}*{}", b.weight)
+    };
+    format!("[{}]{}", route.route.object.name, route.backends.iter().map(backend).collect::<String>())
 }
 
 fn show_rule(rule: &Rule) -> String {

@@ -11,7 +11,7 @@ fn route(rules: &str) -> String {
 /// The rules of the model and, where it is not `ok`, the route's verdict with the message.
 fn compiled(rules: &str) -> Vec<String> {
     let output = translate(&input(&[BASE, GATEWAY, &route(rules)]), None);
-    let conditions = &output.http_routes.values().next().unwrap().parents[0].conditions;
+    let conditions = &output.routes.values().next().unwrap().parents[0].conditions;
     let mut lines = Vec::new();
     for condition in conditions.iter().filter(|c| c.status == (c.kind == "PartiallyInvalid")) {
         lines.push(format!("{}/{}: {}", condition.kind, condition.reason, condition.message));
@@ -261,7 +261,7 @@ fn rules_that_the_data_plane_refuses_are_said() {
         let attached = output.gateways.values().next().unwrap().listeners[0].attached_routes;
         let bind = output.model.binds.values().next().unwrap();
         let rules: usize = bind.listeners.iter().flat_map(|l| l.hosts()).map(|host| host.rules.len()).sum();
-        (verdict(&output.http_routes.values().next().unwrap().parents[0].conditions), attached, rules)
+        (verdict(&output.routes.values().next().unwrap().parents[0].conditions), attached, rules)
     };
     assert_eq!(after(&[]), ("ok".to_owned(), 1, 2));
     assert_eq!(after(&[1]), ("PartiallyInvalid=True/UnsupportedValue".to_owned(), 1, 2));

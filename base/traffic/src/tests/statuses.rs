@@ -34,7 +34,7 @@ fn a_written_status_needs_no_second_writing() {
     let gateway = output.gateways.values().next().unwrap();
     let first = status::gateway(None, gateway, &at(1));
     assert_eq!(status::gateway(Some(&first), gateway, &at(2)), first);
-    let route = output.http_routes.values().next().unwrap();
+    let route = output.routes.values().next().unwrap();
     let first = status::route(None, route, &at(1));
     assert_eq!(status::route(Some(&first), route, &at(2)), first);
 }
@@ -73,7 +73,10 @@ fn the_status_of_a_gateway() {
             "listeners": [{
                 "name": "http",
                 "attachedRoutes": 1,
-                "supportedKinds": [{"group": "gateway.networking.k8s.io", "kind": "HTTPRoute"}],
+                "supportedKinds": [
+                    {"group": "gateway.networking.k8s.io", "kind": "HTTPRoute"},
+                    {"group": "gateway.networking.k8s.io", "kind": "GRPCRoute"},
+                ],
                 "conditions": [
                     condition("Accepted", "True", "Accepted", "HTTP on port 80"),
                     condition("Conflicted", "False", "NoConflicts", "no other listener conflicts with it"),
@@ -88,7 +91,7 @@ fn the_status_of_a_gateway() {
 #[test]
 fn entries_of_a_route_keep_their_places_and_stale_ones_go() {
     let output = translate(&input(&[BASE, GATEWAY, ROUTE]), None);
-    let report = output.http_routes.values().next().unwrap();
+    let report = output.routes.values().next().unwrap();
     let entry = |controller: &str, parent: Value| {
         json!({"controllerName": controller, "parentRef": parent, "conditions": [
             {"type": "Accepted", "status": "True", "reason": "Accepted", "message": "", "lastTransitionTime": "1970-01-01T00:00:05Z"},

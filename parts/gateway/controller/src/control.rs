@@ -15,14 +15,14 @@ use kube::{Client, ResourceExt as _};
 use purlin_gateway_api::{GatewayClass, GatewayClassSpec};
 use purlin_resource::{Watches, names};
 use purlin_telemetry::metrics::{self, Histogram};
-use purlin_traffic::model::RouteModel;
-use purlin_traffic::{GatewayAddresses, Input, Output, PlaneReport, translate};
+use purlin_traffic::model::{RouteKind, RouteModel};
+use purlin_traffic::{GatewayAddresses, Input, Output, PlaneReport, status, translate};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::address::{AddressPool, Claim};
 use crate::objects::Objects;
-use crate::write::{Write, write_statuses};
+use crate::write::{Report, Write, write_statuses};
 
 /// How long until a socket that could not be bound is tried again.
 const RETRY: Duration = Duration::from_secs(2);
@@ -151,19 +151,35 @@ where
 
     /// The statuses that are not as they should be.
     fn writes(&self) -> Vec<Write> {
-        let now = Time(Timestamp::now());
+        let (now, input) = (Time(Timestamp::now()), &self.input);
         let classes = self.output.classes.iter().filter_map(|(name, report)| {
-            Some(Write::Class(self.input.gateway_classes.get(name)?.clone(), report.clone()))
+            let class = input.gateway_classes.get(name)?;
+            let wanted = status::class(class.status.as_ref(), report, &now);
+            Write::new(&**class, class.status.as_ref(), &wanted, || Report::Class(report.clone()))
         });
-        let gateways =
-            self.output.gateways.iter().filter_map(|(name, report)| {
-                Some(Write::Gateway(self.input.gateways.get(name)?.clone(), report.clone()))
-            });
-        let routes =
-            self.output.http_routes.iter().filter_map(|(name, report)| {
-                Some(Write::Route(self.input.http_routes.get(name)?.clone(), report.clone()))
-            });
-        classes.chain(gateways).chain(routes).filter(|write| write.is_needed(&now)).collect()
+        let gateways = self.output.gateways.iter().filter_map(|(name, report)| {
+            let gateway = input.gateways.get(name)?;
+            let wanted = status::gateway(gateway.status.as_ref(), report, &now);
+            Write::new(&**gateway, gateway.status.as_ref(), &wanted, || Report::Gateway(report.clone()))
+        });
+        let routes = self.output.routes.iter().filter_map(|(name, report)| {
+            // The same of each kind.
+            macro_rules! of {
+                ($routes:expr) => {{
+                    let route = $routes.get(&name.object)?;
+                    let wanted = status::route(route.status.as_ref(), report, &now);
+                    Write::new(&**route, route.status.as_ref(), &wanted, || Report::Route(report.clone()))
+                }};
+            }
+            match name.kind {
+                RouteKind::GrpcRoute => of!(input.grpc_routes),
+                RouteKind::HttpRoute => of!(input.http_routes),
+                RouteKind::TcpRoute => of!(input.tcp_routes),
+                RouteKind::TlsRoute => of!(input.tls_routes),
+                RouteKind::UdpRoute => of!(input.udp_routes),
+            }
+        });
+        classes.chain(gateways).chain(routes).collect()
     }
 
     /// The addresses of our Gateways: what they have they keep.

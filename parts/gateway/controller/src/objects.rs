@@ -12,7 +12,7 @@ use futures::FutureExt as _;
 use k8s_openapi::api::core::v1::{Namespace, Secret, Service};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use kube::{Resource, ResourceExt as _};
-use purlin_gateway_api::{Gateway, GatewayClass, HttpRoute, ReferenceGrant};
+use purlin_gateway_api::{Gateway, GatewayClass, GrpcRoute, HttpRoute, ReferenceGrant, TcpRoute, TlsRoute, UdpRoute};
 use purlin_resource::{Watched, Watches};
 use purlin_traffic::Input;
 use purlin_traffic::model::ObjectName;
@@ -24,7 +24,11 @@ const TLS_SECRETS: &str = "type=kubernetes.io/tls";
 pub(crate) struct Objects {
     classes: Kind<GatewayClass>,
     gateways: Kind<Gateway>,
-    routes: Kind<HttpRoute>,
+    http_routes: Kind<HttpRoute>,
+    grpc_routes: Kind<GrpcRoute>,
+    tls_routes: Kind<TlsRoute>,
+    tcp_routes: Kind<TcpRoute>,
+    udp_routes: Kind<UdpRoute>,
     grants: Kind<ReferenceGrant>,
     services: Kind<Service>,
     slices: Kind<EndpointSlice>,
@@ -46,7 +50,11 @@ impl Objects {
         Objects {
             classes: Kind::new(watches.of(None)),
             gateways: Kind::new(watches.of(None)),
-            routes: Kind::new(watches.of(None)),
+            http_routes: Kind::new(watches.of(None)),
+            grpc_routes: Kind::new(watches.of(None)),
+            tls_routes: Kind::new(watches.of(None)),
+            tcp_routes: Kind::new(watches.of(None)),
+            udp_routes: Kind::new(watches.of(None)),
             grants: Kind::new(watches.of(None)),
             services: Kind::new(watches.of(None)),
             slices: Kind::new(watches.of(None)),
@@ -59,7 +67,11 @@ impl Objects {
     pub(crate) async fn synced(&self) -> bool {
         self.classes.watched.synced().await
             && self.gateways.watched.synced().await
-            && self.routes.watched.synced().await
+            && self.http_routes.watched.synced().await
+            && self.grpc_routes.watched.synced().await
+            && self.tls_routes.watched.synced().await
+            && self.tcp_routes.watched.synced().await
+            && self.udp_routes.watched.synced().await
             && self.grants.watched.synced().await
             && self.services.watched.synced().await
             && self.slices.watched.synced().await
@@ -72,7 +84,11 @@ impl Objects {
         tokio::select! {
             alive = self.classes.wait() => alive,
             alive = self.gateways.wait() => alive,
-            alive = self.routes.wait() => alive,
+            alive = self.http_routes.wait() => alive,
+            alive = self.grpc_routes.wait() => alive,
+            alive = self.tls_routes.wait() => alive,
+            alive = self.tcp_routes.wait() => alive,
+            alive = self.udp_routes.wait() => alive,
             alive = self.grants.wait() => alive,
             alive = self.services.wait() => alive,
             alive = self.slices.wait() => alive,
@@ -84,20 +100,22 @@ impl Objects {
     /// Takes over what has changed; whether the model can differ.
     pub(crate) fn refresh(&mut self, input: &mut Input) -> bool {
         let cluster_wide = |name: ObjectName| name.name.to_string();
-        let classes =
-            self.classes.refresh(&mut input.gateway_classes, cluster_wide, |a, b| a.spec == b.spec && same_meta(a, b));
-        let gateways =
-            self.gateways.refresh(&mut input.gateways, |name| name, |a, b| a.spec == b.spec && same_meta(a, b));
-        let routes =
-            self.routes.refresh(&mut input.http_routes, |name| name, |a, b| a.spec == b.spec && same_meta(a, b));
-        let grants = self.grants.refresh(&mut input.reference_grants, |name| name, |a, b| a.spec == b.spec);
-        let services = self.services.refresh(&mut input.services, |name| name, |a, b| a.spec == b.spec);
-        let slices = self.slices.refresh(&mut input.endpoint_slices, |name| name, |_, _| false);
-        let secrets =
-            self.secrets.refresh(&mut input.secrets, |name| name, |a, b| a.data == b.data && a.type_ == b.type_);
-        let namespaces =
-            self.namespaces.refresh(&mut input.namespaces, cluster_wide, |a, b| a.metadata.labels == b.metadata.labels);
-        classes || gateways || routes || grants || services || slices || secrets || namespaces
+        // Each kind is asked, whatever the others said.
+        [
+            self.classes.refresh(&mut input.gateway_classes, cluster_wide, |a, b| a.spec == b.spec && same_meta(a, b)),
+            self.gateways.refresh(&mut input.gateways, |name| name, |a, b| a.spec == b.spec && same_meta(a, b)),
+            self.http_routes.refresh(&mut input.http_routes, |name| name, |a, b| a.spec == b.spec && same_meta(a, b)),
+            self.grpc_routes.refresh(&mut input.grpc_routes, |name| name, |a, b| a.spec == b.spec && same_meta(a, b)),
+            self.tls_routes.refresh(&mut input.tls_routes, |name| name, |a, b| a.spec == b.spec && same_meta(a, b)),
+            self.tcp_routes.refresh(&mut input.tcp_routes, |name| name, |a, b| a.spec == b.spec && same_meta(a, b)),
+            self.udp_routes.refresh(&mut input.udp_routes, |name| name, |a, b| a.spec == b.spec && same_meta(a, b)),
+            self.grants.refresh(&mut input.reference_grants, |name| name, |a, b| a.spec == b.spec),
+            self.services.refresh(&mut input.services, |name| name, |a, b| a.spec == b.spec),
+            self.slices.refresh(&mut input.endpoint_slices, |name| name, |_, _| false),
+            self.secrets.refresh(&mut input.secrets, |name| name, |a, b| a.data == b.data && a.type_ == b.type_),
+            self.namespaces.refresh(&mut input.namespaces, cluster_wide, |a, b| a.metadata.labels == b.metadata.labels),
+        ]
+        .contains(&true)
     }
 }
 

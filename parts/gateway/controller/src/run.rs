@@ -48,6 +48,9 @@ fn plane_report(applied: ApplyReport) -> PlaneReport {
     for error in applied.errors {
         match error.place {
             Place::Listener { gateway, section } => {
+                report.refused.insert((gateway, section), error.message);
+            }
+            Place::Certificates { gateway, section } => {
                 let unusable = Unusable { message: error.message, served: error.served };
                 report.listeners.insert((gateway, section), unusable);
             }

@@ -6,19 +6,16 @@
 //! something newer is wanted.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::time::Duration;
 
 use futures::StreamExt as _;
 use futures::future::BoxFuture;
 use futures::stream::FuturesUnordered;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
-use kube::api::{Api, Patch, PatchParams};
-use kube::{Client, Resource, ResourceExt as _};
-use purlin_gateway_api::{Gateway, GatewayClass, HttpRoute};
+use kube::api::{Api, ApiResource, DynamicObject, Patch, PatchParams};
+use kube::{Client, Resource};
 use purlin_telemetry::metrics::{self, Counter};
 use purlin_traffic::model::ObjectName;
-use purlin_traffic::{ClassReport, GatewayReport, RouteReport, status};
+use purlin_traffic::{ClassReport, GatewayReport, RouteReport};
 use serde::Serialize;
 use serde_json::{Value, json};
 use tokio::sync::watch;
@@ -30,86 +27,60 @@ const CONCURRENT: usize = 16;
 const FIRST_BACKOFF: Duration = Duration::from_millis(50);
 const LAST_BACKOFF: Duration = Duration::from_secs(5);
 
-/// An object and what is to be said in its status.
+/// What is to be said in the status of an object.
 #[derive(Clone, Debug)]
-pub(crate) enum Write {
-    Class(Arc<GatewayClass>, ClassReport),
-    Gateway(Arc<Gateway>, GatewayReport),
-    Route(Arc<HttpRoute>, RouteReport),
+pub(crate) struct Write {
+    key: Key,
+    api: ApiResource,
+    uid: Option<String>,
+    version: Option<String>,
+    report: Report,
+    /// The patch.
+    body: Value,
+}
+
+/// What a status is made from: times are not in it.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Report {
+    Class(ClassReport),
+    Gateway(GatewayReport),
+    Route(RouteReport),
 }
 
 /// Kind and name.
-pub(crate) type Key = (&'static str, ObjectName);
+pub(crate) type Key = (String, ObjectName);
 
 impl Write {
-    fn key(&self) -> Key {
-        match self {
-            Write::Class(object, _) => ("GatewayClass", ObjectName::of(&**object)),
-            Write::Gateway(object, _) => ("Gateway", ObjectName::of(&**object)),
-            Write::Route(object, _) => ("HTTPRoute", ObjectName::of(&**object)),
-        }
+    /// None where the object's status is as it should be.
+    pub(crate) fn new<K, S>(object: &K, has: Option<&S>, wanted: &S, report: impl FnOnce() -> Report) -> Option<Write>
+    where
+        K: Resource<DynamicType = ()>,
+        S: Serialize + PartialEq,
+    {
+        (has != Some(wanted)).then(|| Write {
+            key: (K::kind(&()).into_owned(), ObjectName::of(object)),
+            api: ApiResource::erase::<K>(&()),
+            uid: object.meta().uid.clone(),
+            version: object.meta().resource_version.clone(),
+            report: report(),
+            body: patch(object, has, wanted),
+        })
     }
 
     /// Whether it says the same of the same version.
     fn same(&self, other: &Write) -> bool {
-        match (self, other) {
-            (Write::Class(a, x), Write::Class(b, y)) => same_version(&**a, &**b) && x == y,
-            (Write::Gateway(a, x), Write::Gateway(b, y)) => same_version(&**a, &**b) && x == y,
-            (Write::Route(a, x), Write::Route(b, y)) => same_version(&**a, &**b) && x == y,
-            _ => false,
-        }
+        self.uid == other.uid && self.version == other.version && self.report == other.report
     }
 
-    /// Whether the object's status is not what it should be.
-    pub(crate) fn is_needed(&self, now: &Time) -> bool {
-        match self {
-            Write::Class(object, report) => {
-                object.status.as_ref() != Some(&status::class(object.status.as_ref(), report, now))
-            }
-            Write::Gateway(object, report) => {
-                object.status.as_ref() != Some(&status::gateway(object.status.as_ref(), report, now))
-            }
-            Write::Route(object, report) => {
-                object.status.as_ref() != Some(&status::route(object.status.as_ref(), report, now))
-            }
-        }
+    async fn send(&self, client: Client) -> kube::Result<()> {
+        let name = &self.key.1;
+        let api = match &*name.namespace {
+            "" => Api::<DynamicObject>::all_with(client, &self.api),
+            namespace => Api::<DynamicObject>::namespaced_with(client, namespace, &self.api),
+        };
+        let params = PatchParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PatchParams::default() };
+        api.patch_status(&name.name, &params, &Patch::Merge(&self.body)).await.map(drop)
     }
-
-    async fn send(&self, client: Client, now: &Time) -> kube::Result<()> {
-        match self {
-            Write::Class(object, report) => {
-                let wanted = status::class(object.status.as_ref(), report, now);
-                let body = patch(&**object, object.status.as_ref(), &wanted);
-                send(Api::<GatewayClass>::all(client), &object.name_any(), body).await
-            }
-            Write::Gateway(object, report) => {
-                let wanted = status::gateway(object.status.as_ref(), report, now);
-                let body = patch(&**object, object.status.as_ref(), &wanted);
-                send(Api::<Gateway>::namespaced(client, &namespace(&**object)), &object.name_any(), body).await
-            }
-            Write::Route(object, report) => {
-                let wanted = status::route(object.status.as_ref(), report, now);
-                let body = patch(&**object, object.status.as_ref(), &wanted);
-                send(Api::<HttpRoute>::namespaced(client, &namespace(&**object)), &object.name_any(), body).await
-            }
-        }
-    }
-}
-
-fn same_version(a: &impl Resource, b: &impl Resource) -> bool {
-    a.meta().uid == b.meta().uid && a.meta().resource_version == b.meta().resource_version
-}
-
-fn namespace(object: &impl Resource) -> String {
-    object.meta().namespace.clone().unwrap_or_default()
-}
-
-async fn send<K>(api: Api<K>, name: &str, body: Value) -> kube::Result<()>
-where
-    K: Clone + std::fmt::Debug + serde::de::DeserializeOwned,
-{
-    let params = PatchParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PatchParams::default() };
-    api.patch_status(name, &params, &Patch::Merge(body)).await.map(drop)
 }
 
 /// A merge patch to `wanted`, for this version of the object only. A field that goes away is said to be null.
@@ -179,7 +150,7 @@ pub(crate) async fn write_statuses(
 impl Writer {
     /// Takes over all that is wanted now; what is not in it is not wanted any more.
     fn want(&mut self, batch: Vec<Write>) {
-        let batch: BTreeMap<Key, Write> = batch.into_iter().map(|write| (write.key(), write)).collect();
+        let batch: BTreeMap<Key, Write> = batch.into_iter().map(|write| (write.key.clone(), write)).collect();
         self.done.retain(|key, _| batch.contains_key(key));
         self.failures.retain(|key, _| batch.contains_key(key));
         let is_known = |key: &Key, write: &Write| {
@@ -223,8 +194,7 @@ async fn attempt(
     failures: u32,
     (written, failed): (Counter, Counter),
 ) -> (Key, Outcome) {
-    let now = Time(k8s_openapi::jiff::Timestamp::now());
-    let error = match write.send(client, &now).await {
+    let error = match write.send(client).await {
         Ok(()) => {
             written.inc();
             return (key, Outcome::Done);
@@ -240,13 +210,13 @@ async fn attempt(
         404 | 409 => (key, Outcome::Done),
         400 | 422 => {
             failed.inc();
-            tracing::error!(kind = key.0, name = %key.1, %error, "a status is refused and not written");
+            tracing::error!(kind = %key.0, name = %key.1, %error, "a status is refused and not written");
             (key, Outcome::Done)
         }
         _ => {
             failed.inc();
             let wait = FIRST_BACKOFF.saturating_mul(1 << failures.min(10)).min(LAST_BACKOFF);
-            tracing::warn!(kind = key.0, name = %key.1, %error, ?wait, "a status was not written and is tried again");
+            tracing::warn!(kind = %key.0, name = %key.1, %error, ?wait, "a status was not written and is tried again");
             tokio::time::sleep(wait).await;
             (key, Outcome::Again)
         }
@@ -255,6 +225,10 @@ async fn attempt(
 
 #[cfg(test)]
 mod tests {
+    use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+    use purlin_gateway_api::Gateway;
+    use purlin_traffic::status;
+
     use super::*;
 
     #[test]

@@ -82,6 +82,7 @@ pub struct CompileError {
 #[expect(missing_docs, reason = "the names are those of the model")]
 pub enum Place {
     Listener { gateway: ObjectName, section: Arc<str> },
+    Certificates { gateway: ObjectName, section: Arc<str> },
     Rule { route: RouteName, index: u32 },
 }
 
@@ -89,6 +90,9 @@ impl std::fmt::Display for Place {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Listener { gateway, section } => write!(f, "listener {section} of Gateway {gateway}"),
+            Self::Certificates { gateway, section } => {
+                write!(f, "certificates of listener {section} of Gateway {gateway}")
+            }
             Self::Rule { route, index } => write!(f, "rule {index} of {route}"),
         }
     }

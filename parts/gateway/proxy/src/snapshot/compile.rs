@@ -57,6 +57,10 @@ pub(crate) fn compile(
     after.rates.turn();
     let mut compiler = Compiler { model, provider, before, after, errors, clusters: HashMap::new(), rules: Vec::new() };
     let binds = model.binds.iter().map(|(at, bind)| (*at, compiler.bind(*at, bind))).collect();
+    for datagrams in model.datagrams.values() {
+        let place = Place::Listener { gateway: datagrams.gateway.clone(), section: Arc::clone(&datagrams.section) };
+        compiler.error(place, "datagrams are not built".to_owned());
+    }
     *legacy = compiler.after;
     Snapshot { binds, rules: compiler.rules }
 }
@@ -132,7 +136,8 @@ impl Compiler<'_> {
             }
         }
         if !problems.is_empty() {
-            let (place, message) = (place(listener), problems.join("; "));
+            let (gateway, section) = (listener.gateway.clone(), Arc::clone(&listener.section));
+            let (place, message) = (Place::Certificates { gateway, section }, problems.join("; "));
             self.errors.push(CompileError { place, message, served: !usable.is_empty() });
         }
         usable

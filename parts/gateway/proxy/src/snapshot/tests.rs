@@ -225,7 +225,7 @@ fn what_does_not_compile_fails_closed() {
     let mut header = rule("header", prefix("/h"));
     header.matches.headers = vec![("a".into(), ValueMatch::Regex("(".into()))];
     let mut cluster = rule("cluster", prefix("/c"));
-    let name = ClusterName { kind: BackendKind::Service, object: object("svc"), port: 80 };
+    let name = ClusterName::new(BackendKind::Service, object("svc"), 80);
     cluster.action = Action::Forward(vec![Backend::new(1, Some(name.clone()))]);
     let rules = vec![rule("regex", PathMatch::Regex("a)|(b".into())), header, cluster, rule("rest", prefix(""))];
     let mut model = model(Protocol::Http, vec![listener("", vec![host("", rules)])]);

@@ -91,7 +91,7 @@ pub(crate) fn object(name: &str) -> ObjectName {
 }
 
 pub(crate) fn cluster_name(name: &str) -> ClusterName {
-    ClusterName { kind: BackendKind::Service, object: object(name), port: 80 }
+    ClusterName::new(BackendKind::Service, object(name), 80)
 }
 
 pub(crate) fn listener(host: &str, rules: Vec<Rule>) -> Listener {

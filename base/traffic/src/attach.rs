@@ -1,0 +1,211 @@
+//! Routes at their parents: which listeners a route attaches to, and what its status says of that.
+
+use std::collections::{BTreeMap, HashMap};
+
+use purlin_gateway_api::{GROUP, ParentReference};
+
+use crate::compiled::{CompiledRoute, Serves};
+use crate::condition::Condition;
+use crate::hostname::{self, intersect};
+use crate::input::Input;
+use crate::listeners::{ListenerState, Refusal};
+use crate::model::{Hostname, ObjectName, RouteKind, RouteName};
+use crate::precedence::HostRank;
+use crate::reasons::{self, condition};
+use crate::route::Route;
+use crate::translate::GatewayState;
+
+/// A parent of a route that is ours.
+pub(crate) struct Parent<'r> {
+    /// Its place in the list of Gateways.
+    pub gateway: usize,
+    /// As the route has it.
+    pub reference: &'r ParentReference,
+}
+
+pub(crate) fn our_parents<'r>(
+    name: &RouteName,
+    route: &'r Route,
+    gateways: &HashMap<ObjectName, usize>,
+) -> Vec<Parent<'r>> {
+    let ours = |reference: &'r ParentReference| {
+        if reference.group != GROUP || reference.kind != "Gateway" {
+            return None;
+        }
+        let namespace = reference.namespace.as_deref().unwrap_or(&name.object.namespace);
+        let gateway = *gateways.get(&ObjectName::new(namespace, &reference.name))?;
+        Some(Parent { gateway, reference })
+    };
+    route.parent_refs().iter().filter_map(ours).collect()
+}
+
+/// A route and which of its rules are not served, by index.
+pub(crate) struct RouteState<'a> {
+    name: &'a RouteName,
+    compiled: &'a CompiledRoute,
+    refused: BTreeMap<usize, Refusal>,
+}
+
+impl<'a> RouteState<'a> {
+    /// The rules that are not served are those that we refuse and those that the data plane did.
+    pub(crate) fn new(name: &'a RouteName, compiled: &'a CompiledRoute, input: &Input) -> Self {
+        let of_route = (name.clone(), 0)..=(name.clone(), u32::MAX);
+        let by_plane = input.plane.rules.range(of_route).filter_map(|((_, index), message)| {
+            let refusal = (reasons::UNSUPPORTED_VALUE, format!("rules[{index}]: {message}"));
+            usize::try_from(*index).ok().map(|index| (index, refusal))
+        });
+        RouteState { name, compiled, refused: by_plane.chain(compiled.refused.iter().cloned()).collect() }
+    }
+
+    /// Why none of its rules is served.
+    fn refusal(&self) -> Option<&Refusal> {
+        self.refused.values().next().filter(|_| self.refused.len() == self.compiled.rules())
+    }
+
+    /// What its status says of a parent.
+    pub(crate) fn conditions(&self, outcome: Result<String, Refusal>) -> Vec<Condition> {
+        let outcome = outcome.and_then(|message| self.refusal().cloned().map_or(Ok(message), Err));
+        let accepted = match &outcome {
+            Ok(message) => Condition::yes(condition::ACCEPTED, reasons::ACCEPTED, message),
+            Err((reason, message)) => Condition::no(condition::ACCEPTED, reason, message),
+        };
+        let mut conditions = vec![accepted, resolved(self.compiled)];
+        if let (Ok(_), Some((reason, _))) = (&outcome, self.refused.values().next()) {
+            let dropped: Vec<String> =
+                self.refused.iter().map(|(index, (_, message))| format!("Dropped Rule {index}: {message}")).collect();
+            let message = format!(
+                "{}; requests that they match, as far as the matches are understood, are answered with 500",
+                dropped.join("; ")
+            );
+            conditions.push(Condition::yes(condition::PARTIALLY_INVALID, reason, message));
+        }
+        conditions
+    }
+}
+
+fn resolved(route: &CompiledRoute) -> Condition {
+    let problems = route.ref_problems();
+    let Some(first) = problems.first() else {
+        return Condition::yes(condition::RESOLVED_REFS, reasons::RESOLVED_REFS, "all references resolve");
+    };
+    let messages: Vec<&str> = problems.iter().map(|p| p.message.as_str()).collect();
+    Condition::no(condition::RESOLVED_REFS, first.reason, messages.join("; "))
+}
+
+/// The hosts under which a route is served on a listener, each with how precisely the route names it.
+type Hosts = BTreeMap<Option<Hostname>, HostRank>;
+
+/// Attaches a route to the listeners that a parentRef selects, and says which, or why to none.
+///
+/// `attachedRoutes` counts routes "with the Accepted condition set to True" (ListenerStatus, Gateway API v1.6). So a
+/// route all of whose rules the data plane has refused is not counted, though it stays in the model: what it matches is
+/// answered with 500 and slips to no wider route, and the data plane says when it can serve it.
+pub(crate) fn attach(
+    route: &RouteState<'_>,
+    parent: &Parent<'_>,
+    gateway: &mut GatewayState<'_>,
+    input: &Input,
+) -> Result<String, Refusal> {
+    let (name, kind) = (route.name, route.name.kind.name());
+    let reference = parent.reference;
+    let whose = format!("Gateway {}", gateway.name);
+    let selects = |l: &ListenerState<'_>| {
+        reference.section_name.as_deref().is_none_or(|section| section.is_empty() || section == &*l.name)
+            && reference.port.is_none_or(|port| port == l.spec.port)
+    };
+    let mut selected: Vec<&mut ListenerState<'_>> = gateway.listeners.iter_mut().filter(|l| selects(l)).collect();
+    if selected.is_empty() {
+        let message = format!("{whose} has no listener with this sectionName and port");
+        return Err((reasons::NO_MATCHING_PARENT, message));
+    }
+    selected.retain(|l| l.allows.permit(name.kind, &gateway.name.namespace, &name.object.namespace, input));
+    if selected.is_empty() {
+        let message = format!("no listener of {whose} allows {kind}s of namespace {}", name.object.namespace);
+        return Err((reasons::NOT_ALLOWED_BY_LISTENERS, message));
+    }
+    let mut hosted: Vec<(&mut ListenerState<'_>, Hosts)> = Vec::new();
+    for listener in selected {
+        let hosts = hosts(listener.hostname.as_ref(), &route.compiled.hostnames);
+        if !hosts.is_empty() {
+            hosted.push((listener, hosts));
+        }
+    }
+    if hosted.is_empty() {
+        let message = format!("no hostname of the route is one of a listener of {whose}");
+        return Err((reasons::NO_MATCHING_LISTENER_HOSTNAME, message));
+    }
+    if let Some(refusal) = route.compiled.refusal() {
+        return Err(refusal.clone());
+    }
+    if let Some(other) = excluded(name.kind) {
+        hosted.retain(|(listener, hosts)| !listener.has_host_of(other, hosts.keys()));
+        if hosted.is_empty() {
+            let message = format!(
+                "{whose} has a {} that is older, or first by name, and has hostnames in common with this {kind}",
+                other.name()
+            );
+            return Err((reasons::HOSTNAME_CONFLICT, message));
+        }
+    }
+    let names: Vec<&str> = hosted.iter().map(|(listener, _)| &*listener.spec.name).collect();
+    let noun = if names.len() == 1 { "listener" } else { "listeners" };
+    let message = format!("attached to the {noun} {} of {whose}", names.join(", "));
+    for (listener, hosts) in hosted {
+        join(route, listener, hosts);
+    }
+    Ok(message)
+}
+
+/// The kind that cannot share a host with this one: their rules have no common order.
+fn excluded(kind: RouteKind) -> Option<RouteKind> {
+    match kind {
+        RouteKind::HttpRoute => Some(RouteKind::GrpcRoute),
+        RouteKind::GrpcRoute => Some(RouteKind::HttpRoute),
+        RouteKind::TcpRoute | RouteKind::TlsRoute | RouteKind::UdpRoute => None,
+    }
+}
+
+/// Adds what a route serves to a listener. Routes come the oldest first.
+fn join(route: &RouteState<'_>, listener: &mut ListenerState<'_>, hosts: Hosts) {
+    if !listener.attached.insert(route.name.clone()) {
+        return;
+    }
+    if route.refusal().is_none() {
+        listener.accepted_routes += 1;
+    }
+    match &route.compiled.serves {
+        Serves::Rules(candidates) => {
+            for (host, rank) in hosts {
+                listener.claim(route.name.kind, &host);
+                let ranked = candidates.iter().cloned().map(|mut candidate| {
+                    candidate.host = rank;
+                    candidate
+                });
+                listener.hosts.entry(host).or_default().extend(ranked);
+            }
+        }
+        Serves::Stream(stream) => {
+            for (host, rank) in hosts {
+                listener.offer_stream(host, rank, stream);
+            }
+        }
+    }
+}
+
+fn hosts(listener: Option<&Hostname>, route: &[Hostname]) -> Hosts {
+    let mut hosts = Hosts::new();
+    if route.is_empty() {
+        hosts.insert(listener.cloned(), hostname::rank(None));
+    }
+    for named in route {
+        let host = match listener {
+            Some(listener) => intersect(listener, named),
+            None => Some(named),
+        };
+        if let Some(host) = host {
+            let rank = hostname::rank(Some(named));
+            hosts.entry(Some(host.clone())).and_modify(|r| *r = rank.min(*r)).or_insert(rank);
+        }
+    }
+    hosts
+}
