@@ -1,16 +1,19 @@
-//! Filters of a rule or backend: header changes, rewrite, redirect; all others are refused by name.
+//! Filters of a rule or backend: header changes, rewrite, redirect, mirrors, CORS; all others are refused by name.
 
 use std::collections::HashSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 use http::{HeaderName, HeaderValue};
 use purlin_gateway_api::{
-    HttpHeader, HttpHeaderFilter, HttpPathModifier, HttpRequestRedirectFilter, HttpRouteFilter, HttpRouteFilterType,
-    HttpUrlRewriteFilter, PathModifierType, RedirectScheme,
+    CorsMethod, HttpCorsFilter, HttpHeader, HttpHeaderFilter, HttpPathModifier, HttpRequestMirrorFilter,
+    HttpRequestRedirectFilter, HttpRouteFilter, HttpRouteFilterType, HttpUrlRewriteFilter, PathModifierType,
+    RedirectScheme,
 };
 
+use crate::compiled::References;
 use crate::listeners::Refusal;
-use crate::model::{HeaderChange, PathRewrite, Redirect, RequestFilter};
+use crate::model::{Cors, HeaderChange, Mirror, PathRewrite, Redirect, RequestFilter};
 use crate::reasons;
 
 /// Headers that frame a message or name its target: changing them would break what the proxy itself has to get right.
@@ -31,7 +34,9 @@ const NOT_OURS_TO_CHANGE: [&str; 9] = [
 pub(crate) struct Filters {
     pub request: Vec<RequestFilter>,
     pub response: Vec<HeaderChange>,
+    pub mirrors: Vec<Mirror>,
     pub redirect: Option<Redirect>,
+    pub cors: Option<Arc<Cors>>,
 }
 
 impl Filters {
@@ -47,15 +52,19 @@ impl Filters {
 }
 
 /// Compiles the filters of `at`, for example `rules[0].filters`.
-pub(crate) fn compile(at: &str, specs: &[HttpRouteFilter]) -> Result<Filters, Refusal> {
+pub(crate) fn compile(
+    at: &str,
+    specs: &[HttpRouteFilter],
+    references: &mut References<'_>,
+) -> Result<Filters, Refusal> {
     let mut filters = Filters::default();
     let mut seen = HashSet::new();
     for (i, spec) in specs.iter().enumerate() {
         let at = format!("{at}[{i}]");
-        if !seen.insert(&spec.type_) {
+        if !seen.insert(&spec.type_) && spec.type_ != HttpRouteFilterType::RequestMirror {
             return Err((reasons::INCOMPATIBLE_FILTERS, format!("{at}: {} cannot be repeated", spec.type_)));
         }
-        add(&mut filters, &at, spec).map_err(|message| (reasons::UNSUPPORTED_VALUE, message))?;
+        add(&mut filters, &at, spec, references).map_err(|message| (reasons::UNSUPPORTED_VALUE, message))?;
     }
     if seen.contains(&HttpRouteFilterType::UrlRewrite) && filters.redirect.is_some() {
         let message = format!("{at}: RequestRedirect cannot be combined with URLRewrite");
@@ -64,7 +73,7 @@ pub(crate) fn compile(at: &str, specs: &[HttpRouteFilter]) -> Result<Filters, Re
     Ok(filters)
 }
 
-fn add(filters: &mut Filters, at: &str, spec: &HttpRouteFilter) -> Result<(), String> {
+fn add(filters: &mut Filters, at: &str, spec: &HttpRouteFilter, references: &mut References<'_>) -> Result<(), String> {
     match &spec.type_ {
         HttpRouteFilterType::RequestHeaderModifier => {
             let change = header_change(at, settings(at, spec, spec.request_header_modifier.as_ref())?)?;
@@ -83,16 +92,61 @@ fn add(filters: &mut Filters, at: &str, spec: &HttpRouteFilter) -> Result<(), St
         HttpRouteFilterType::RequestRedirect => {
             filters.redirect = Some(redirect(at, settings(at, spec, spec.request_redirect.as_ref())?)?);
         }
-        HttpRouteFilterType::RequestMirror
-        | HttpRouteFilterType::Cors
-        | HttpRouteFilterType::ExtensionRef
-        | HttpRouteFilterType::Other(_) => return Err(format!("{at}: filter {} is not supported", spec.type_)),
+        HttpRouteFilterType::RequestMirror => {
+            let mirror = settings(at, spec, spec.request_mirror.as_ref())?;
+            let cluster = references.resolve(mirror.backend_ref.clone());
+            filters.mirrors.push(Mirror { cluster, fraction: fraction(at, mirror)? });
+        }
+        HttpRouteFilterType::Cors => {
+            filters.cors = Some(Arc::new(cors(at, settings(at, spec, spec.cors.as_ref())?)?));
+        }
+        HttpRouteFilterType::ExtensionRef | HttpRouteFilterType::Other(_) => {
+            return Err(format!("{at}: filter {} is not supported", spec.type_));
+        }
     }
     Ok(())
 }
 
 fn settings<'a, T>(at: &str, spec: &HttpRouteFilter, settings: Option<&'a T>) -> Result<&'a T, String> {
     settings.ok_or_else(|| format!("{at}: filter {} has no settings", spec.type_))
+}
+
+/// The share of requests that is copied: all, where nothing else is said.
+fn fraction(at: &str, spec: &HttpRequestMirrorFilter) -> Result<(u32, u32), String> {
+    let (numerator, denominator) = match (spec.percent, &spec.fraction) {
+        (None, None) => (1, 1),
+        (Some(percent), None) => (i64::from(percent), 100),
+        (None, Some(fraction)) => (fraction.numerator, fraction.denominator),
+        (Some(_), Some(_)) => return Err(format!("{at}: percent and fraction cannot both be set")),
+    };
+    match (u32::try_from(numerator), u32::try_from(denominator)) {
+        (Ok(numerator), Ok(denominator)) if numerator <= denominator && denominator > 0 => Ok((numerator, denominator)),
+        _ => Err(format!("{at}: {numerator} of {denominator} is not a share of requests")),
+    }
+}
+
+fn cors(at: &str, spec: &HttpCorsFilter) -> Result<Cors, String> {
+    let names = |field: &str, names: &[String]| -> Result<Vec<Arc<str>>, String> {
+        let name = |text: &String| match HeaderName::from_bytes(text.as_bytes()) {
+            Ok(name) => Ok(Arc::from(name.as_str())),
+            Err(_) => Err(format!("{at}.cors.{field}: {text:?} is not a header name")),
+        };
+        names.iter().map(name).collect()
+    };
+    if let Some(origin) = spec.allow_origins.iter().find(|o| !o.bytes().all(|b| b.is_ascii_graphic())) {
+        return Err(format!("{at}.cors.allowOrigins: {origin:?} is not an origin"));
+    }
+    if let Some(CorsMethod::Other(method)) = spec.allow_methods.iter().find(|m| matches!(m, CorsMethod::Other(_))) {
+        return Err(format!("{at}.cors.allowMethods: {method} is not supported"));
+    }
+    Ok(Cors {
+        origins: spec.allow_origins.iter().map(|o| o.to_ascii_lowercase().into()).collect(),
+        credentials: spec.allow_credentials.unwrap_or(false),
+        methods: spec.allow_methods.iter().map(|m| m.as_str().into()).collect(),
+        headers: names("allowHeaders", &spec.allow_headers)?,
+        expose: names("exposeHeaders", &spec.expose_headers)?,
+        max_age: Duration::from_secs(u64::try_from(spec.max_age).unwrap_or(0)),
+    })
 }
 
 fn header_change(at: &str, spec: &HttpHeaderFilter) -> Result<HeaderChange, String> {

@@ -20,7 +20,7 @@ use crate::compiled::References;
 use crate::filters::{self, Filters};
 use crate::hostname;
 use crate::listeners::Refusal;
-use crate::model::{Action, Backend, Match, PathMatch, RouteName, Rule, ValueMatch};
+use crate::model::{Action, Backend, Match, PathMatch, RouteName, Rule, RulePolicy, ValueMatch};
 use crate::precedence::{Candidate, MatchRank};
 use crate::{duration, reasons};
 
@@ -69,7 +69,7 @@ pub(crate) fn compile_all<'s>(
             (Some(refusal), _) | (None, Err(refusal)) => (Answer::refused(), Some(refusal)),
         };
         refused.extend(refusal.map(|refusal| (index, refusal)));
-        let policy = Arc::default();
+        let policy = Arc::new(RulePolicy { cors: answer.filters.cors.clone(), ..RulePolicy::default() });
         for (matches, rank) in matches.good {
             let position = u32::try_from(candidates.len()).unwrap_or(u32::MAX);
             let rule = Rule {
@@ -78,7 +78,7 @@ pub(crate) fn compile_all<'s>(
                 matches,
                 request_filters: answer.filters.request.clone(),
                 response_filters: answer.filters.response.clone(),
-                mirrors: Vec::new(),
+                mirrors: answer.filters.mirrors.clone(),
                 action: answer.action.clone(),
                 request_timeout: answer.request_timeout,
                 backend_timeout: answer.backend_timeout,
@@ -114,13 +114,16 @@ fn compile_answer(
 ) -> Result<Answer, Refusal> {
     // All references first: what does not resolve is said even of a rule that is refused.
     let clusters: Vec<_> = spec.backend_refs.iter().map(|backend| references.resolve(reference(backend))).collect();
-    let mut filters = filters::compile(&format!("{at}.filters"), &spec.filters)?;
+    let mut filters = filters::compile(&format!("{at}.filters"), &spec.filters, references)?;
     let mut backends = Vec::with_capacity(clusters.len());
     for (i, (reference, cluster)) in spec.backend_refs.iter().zip(clusters).enumerate() {
         let at = format!("{at}.backendRefs[{i}].filters");
-        let filters = filters::compile(&at, &reference.filters)?;
+        let filters = filters::compile(&at, &reference.filters, references)?;
         if filters.redirect.is_some() {
             return Err((reasons::UNSUPPORTED_VALUE, format!("{at}: RequestRedirect is not supported for a backend")));
+        }
+        if filters.cors.is_some() {
+            return Err((reasons::UNSUPPORTED_VALUE, format!("{at}: CORS is not supported for a backend")));
         }
         check_prefix_replacement(&at, &filters, matches)?;
         backends.push(Backend {
@@ -128,7 +131,7 @@ fn compile_answer(
             cluster,
             request_filters: filters.request,
             response_filters: filters.response,
-            mirrors: Vec::new(),
+            mirrors: filters.mirrors,
         });
     }
     check_prefix_replacement(&format!("{at}.filters"), &filters, matches)?;

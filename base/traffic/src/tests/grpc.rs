@@ -92,10 +92,11 @@ fn backends_speak_http2() {
 #[test]
 fn filters_are_those_of_an_http_route() {
     check_rules(
-        "{filters: [{type: RequestHeaderModifier, requestHeaderModifier: {remove: [a]}}], backendRefs: [{name: calls, port: 1, \
+        "{filters: [{type: RequestHeaderModifier, requestHeaderModifier: {remove: [a]}}, {type: RequestMirror, requestMirror: \
+         {backendRef: {name: calls, port: 1}, percent: 5}}], backendRefs: [{name: calls, port: 1, \
          filters: [{type: ResponseHeaderModifier, responseHeaderModifier: {remove: [b]}}]}]}",
         &[
-            r#"/ [r#0] request(set[] add[] remove["a"]) -> default/calls:1 (gRPC)*1 response(set[] add[] remove["b"])"#,
+            r#"/ [r#0] request(set[] add[] remove["a"]) mirror(default/calls:1 (gRPC) 5/100) -> default/calls:1 (gRPC)*1 response(set[] add[] remove["b"])"#,
             "cluster default/calls:1 (gRPC) Http2 []",
         ],
     );

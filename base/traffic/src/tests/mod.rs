@@ -236,6 +236,14 @@ fn show_rule(rule: &Rule) -> String {
     }
     let _ = write!(out, " [{}#{}]", rule.route.object.name, rule.index);
     show_filters(&mut out, &rule.request_filters, &rule.response_filters);
+    show_mirrors(&mut out, &rule.mirrors);
+    if let Some(cors) = &rule.policy.cors {
+        let _ = write!(
+            out,
+            " cors(origins{:?} credentials={} methods{:?} headers{:?} expose{:?} {:?})",
+            cors.origins, cors.credentials, cors.methods, cors.headers, cors.expose, cors.max_age
+        );
+    }
     for (name, timeout) in [("request", rule.request_timeout), ("backend", rule.backend_timeout)] {
         if let Some(timeout) = timeout {
             let _ = write!(out, " {name}<{timeout:?}");
@@ -248,6 +256,7 @@ fn show_rule(rule: &Rule) -> String {
                 let cluster = backend.cluster.as_ref().map_or("500".to_owned(), ToString::to_string);
                 let _ = write!(out, " -> {cluster}*{}", backend.weight);
                 show_filters(&mut out, &backend.request_filters, &backend.response_filters);
+                show_mirrors(&mut out, &backend.mirrors);
             }
         }
         Action::Redirect(r) => {
@@ -255,6 +264,13 @@ fn show_rule(rule: &Rule) -> String {
         }
     }
     out
+}
+
+fn show_mirrors(out: &mut String, mirrors: &[Mirror]) {
+    for Mirror { cluster, fraction: (numerator, denominator) } in mirrors {
+        let cluster = cluster.as_ref().map_or("nowhere".to_owned(), ToString::to_string);
+        let _ = write!(out, " mirror({cluster} {numerator}/{denominator})");
+    }
 }
 
 fn show_filters(out: &mut String, request: &[RequestFilter], response: &[HeaderChange]) {

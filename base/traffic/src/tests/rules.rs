@@ -99,6 +99,68 @@ fn redirects() {
 }
 
 #[test]
+fn mirrors() {
+    let mirror = |service: &str, rest: &str| {
+        format!("{{type: RequestMirror, requestMirror: {{backendRef: {{name: {service}, port: 80}}, {rest}}}}}")
+    };
+    check_rules(
+        &format!(
+            "{{filters: [{}, {}], backendRefs: [{{name: web, port: 80, filters: [{}, {}]}}]}}",
+            mirror("web", ""),
+            mirror("web", "percent: 0"),
+            mirror("web", "percent: 7"),
+            mirror("web", "fraction: {numerator: 1, denominator: 3}"),
+        ),
+        &[
+            "/ [r#0] mirror(default/web:80 1/1) mirror(default/web:80 0/100) -> default/web:80*1 mirror(default/web:80 7/100) \
+           mirror(default/web:80 1/3)",
+        ],
+    );
+    // What is not there gets no copies, and the status says so.
+    check_rules(
+        &format!("{{filters: [{}], backendRefs: [{{name: web, port: 80}}]}}", mirror("absent", "")),
+        &[
+            "ResolvedRefs/BackendNotFound: Service default/absent not found",
+            "/ [r#0] mirror(nowhere 1/1) -> default/web:80*1",
+        ],
+    );
+    for (rest, what) in [
+        ("percent: 1, fraction: {numerator: 1}", "percent and fraction cannot both be set"),
+        ("fraction: {numerator: 2, denominator: 1}", "2 of 1 is not a share of requests"),
+        ("fraction: {numerator: 0, denominator: 0}", "0 of 0 is not a share of requests"),
+        ("percent: -1", "-1 of 100 is not a share of requests"),
+    ] {
+        check_rules(
+            &format!("{{filters: [{}]}}", mirror("web", rest)),
+            &[&format!("Accepted/UnsupportedValue: rules[0].filters[0]: {what}")],
+        );
+    }
+}
+
+#[test]
+fn cors() {
+    let cors = |settings: &str| format!("{{filters: [{{type: CORS, cors: {{{settings}}}}}]}}");
+    check_rules(&cors(""), &["/ [r#0] cors(origins[] credentials=false methods[] headers[] expose[] 5s) -> 500"]);
+    check_rules(
+        &cors(
+            "allowOrigins: ['https://*.Example.com:8443'], allowCredentials: true, allowMethods: [GET, '*'], allowHeaders: \
+             [X-A, '*'], exposeHeaders: [X-B], maxAge: 60",
+        ),
+        &[
+            r#"/ [r#0] cors(origins["https://*.example.com:8443"] credentials=true methods["GET", "*"] headers["x-a", "*"] expose["x-b"] 60s) -> 500"#,
+        ],
+    );
+    for (settings, what) in [
+        ("allowOrigins: [\"http://a\\r\\nb\"]", "allowOrigins: \"http://a\\r\\nb\" is not an origin"),
+        ("allowHeaders: [a b]", "allowHeaders: \"a b\" is not a header name"),
+        ("exposeHeaders: [a b]", "exposeHeaders: \"a b\" is not a header name"),
+        ("allowMethods: [BREW]", "allowMethods: BREW is not supported"),
+    ] {
+        check_rules(&cors(settings), &[&format!("Accepted/UnsupportedValue: rules[0].filters[0].cors.{what}")]);
+    }
+}
+
+#[test]
 fn timeouts() {
     check_rules("{timeouts: {request: 1s500ms, backendRequest: 0s}}", &["/ [r#0] request<1.5s backend<0ns -> 500"]);
 }
@@ -107,14 +169,6 @@ fn timeouts() {
 fn what_is_not_built_is_refused_by_name() {
     let refused = |rule: &str, expected: &str| check_rules(rule, &[expected]);
     let filter = |filter: &str| format!("{{filters: [{filter}], backendRefs: [{{name: web, port: 80}}]}}");
-    refused(
-        &filter("{type: RequestMirror, requestMirror: {backendRef: {name: web, port: 80}}}"),
-        "Accepted/UnsupportedValue: rules[0].filters[0]: filter RequestMirror is not supported",
-    );
-    refused(
-        &filter("{type: CORS, cors: {allowOrigins: ['*']}}"),
-        "Accepted/UnsupportedValue: rules[0].filters[0]: filter CORS is not supported",
-    );
     refused(
         &filter("{type: ExtensionRef, extensionRef: {group: a.com, kind: B, name: c}}"),
         "Accepted/UnsupportedValue: rules[0].filters[0]: filter ExtensionRef is not supported",
@@ -125,7 +179,7 @@ fn what_is_not_built_is_refused_by_name() {
     );
     refused(
         "{backendRefs: [{name: web, port: 80, filters: [{type: CORS, cors: {}}]}]}",
-        "Accepted/UnsupportedValue: rules[0].backendRefs[0].filters[0]: filter CORS is not supported",
+        "Accepted/UnsupportedValue: rules[0].backendRefs[0].filters: CORS is not supported for a backend",
     );
     refused(
         "{backendRefs: [{name: web, port: 80, filters: [{type: RequestRedirect, requestRedirect: {}}]}]}",
@@ -214,14 +268,14 @@ fn what_cannot_be_meant_is_refused() {
 
 #[test]
 fn a_route_with_some_rules_refused_is_partially_invalid_and_fails_closed() {
-    let mirror = "{type: RequestMirror, requestMirror: {backendRef: {name: web, port: 80}}}";
+    let mirror = "{type: ExternalAuth}";
     check_rules(
         &format!(
             "{{matches: [{{path: {{value: /a}}}}], filters: [{mirror}], backendRefs: [{{name: web, port: 80}}]}}, \
              {{backendRefs: [{{name: web, port: 80}}]}}, {{matches: [{{path: {{value: /b}}}}, {{method: CONNECT}}]}}"
         ),
         &[
-            "PartiallyInvalid/UnsupportedValue: Dropped Rule 0: rules[0].filters[0]: filter RequestMirror is not supported; \
+            "PartiallyInvalid/UnsupportedValue: Dropped Rule 0: rules[0].filters[0]: filter ExternalAuth is not supported; \
              Dropped Rule 2: rules[2].matches[1].method: CONNECT is not supported; requests that they match, as far as the matches are understood, are answered with 500",
             "/a/ [r#0] -> 500",
             "/b/ [r#2] -> 500",
