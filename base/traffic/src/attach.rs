@@ -1,15 +1,17 @@
 //! Routes at their parents: which listeners a route attaches to, and what its status says of that.
 
 use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
 
 use purlin_gateway_api::{GROUP, ParentReference};
 
+use crate::backends::Backends;
 use crate::compiled::{CompiledRoute, Serves};
 use crate::condition::Condition;
 use crate::hostname::{self, intersect};
 use crate::input::Input;
-use crate::listeners::{ListenerState, Refusal};
-use crate::model::{Hostname, ObjectName, RouteKind, RouteName};
+use crate::listeners::{ListenerState, Refusal, Speaks};
+use crate::model::{ClusterName, Hostname, ObjectName, RouteKind, RouteName, StreamRoute, Usage};
 use crate::precedence::HostRank;
 use crate::reasons::{self, condition};
 use crate::route::Route;
@@ -104,7 +106,7 @@ pub(crate) fn attach(
     route: &RouteState<'_>,
     parent: &Parent<'_>,
     gateway: &mut GatewayState<'_>,
-    input: &Input,
+    (input, backends): (&Input, &Backends<'_>),
 ) -> Result<String, Refusal> {
     let (name, kind) = (route.name, route.name.kind.name());
     let reference = parent.reference;
@@ -151,7 +153,7 @@ pub(crate) fn attach(
     let noun = if names.len() == 1 { "listener" } else { "listeners" };
     let message = format!("attached to the {noun} {} of {whose}", names.join(", "));
     for (listener, hosts) in hosted {
-        join(route, listener, hosts);
+        join(route, listener, hosts, backends);
     }
     Ok(message)
 }
@@ -166,13 +168,14 @@ fn excluded(kind: RouteKind) -> Option<RouteKind> {
 }
 
 /// Adds what a route serves to a listener. Routes come the oldest first.
-fn join(route: &RouteState<'_>, listener: &mut ListenerState<'_>, hosts: Hosts) {
+fn join(route: &RouteState<'_>, listener: &mut ListenerState<'_>, hosts: Hosts, backends: &Backends<'_>) {
     if !listener.attached.insert(route.name.clone()) {
         return;
     }
     if route.refusal().is_none() {
         listener.accepted_routes += 1;
     }
+    let own = own_clusters(route.compiled, listener, backends);
     match &route.compiled.serves {
         Serves::Rules(candidates) => {
             for (host, rank) in hosts {
@@ -185,11 +188,52 @@ fn join(route: &RouteState<'_>, listener: &mut ListenerState<'_>, hosts: Hosts) 
             }
         }
         Serves::Stream(stream) => {
+            let stream = match own.is_empty() {
+                true => Arc::clone(stream),
+                false => Arc::new(own_stream(stream, &own)),
+            };
             for (host, rank) in hosts {
-                listener.offer_stream(host, rank, stream);
+                listener.offer_stream(host, rank, &stream);
             }
         }
     }
+    listener.own_clusters.extend(own.into_values());
+}
+
+/// What a cluster of the route is on this listener, where that is another one. Under TLS a cluster is not the same
+/// everywhere: bytes that come out of a client's TLS go into that of the backend.
+fn own_clusters(
+    route: &CompiledRoute,
+    listener: &mut ListenerState<'_>,
+    backends: &Backends<'_>,
+) -> HashMap<ClusterName, ClusterName> {
+    let mut own = HashMap::new();
+    for name in route.clusters() {
+        let usage = match (name.usage, listener.speaks) {
+            (Usage::Stream, Some(Speaks::Terminate)) => Usage::Terminated,
+            (Usage::Http | Usage::Grpc, _) => name.usage,
+            _ => continue,
+        };
+        if !backends.has_policy(&name.object) {
+            continue;
+        }
+        let here = ClusterName { usage, ..name.clone() };
+        listener.secured.insert(here.clone());
+        if here != *name && backends.is_secured(name) {
+            own.insert(name.clone(), here);
+        }
+    }
+    own
+}
+
+fn own_stream(stream: &StreamRoute, own: &HashMap<ClusterName, ClusterName>) -> StreamRoute {
+    let mut stream = stream.clone();
+    for cluster in stream.backends.iter_mut().filter_map(|backend| backend.cluster.as_mut()) {
+        if let Some(here) = own.get(cluster) {
+            *cluster = here.clone();
+        }
+    }
+    stream
 }
 
 fn hosts(listener: Option<&Hostname>, route: &[Hostname]) -> Hosts {

@@ -16,6 +16,7 @@ use purlin_resource::names::SERVICE_NAME_LABEL;
 use crate::grants::{Grants, Referrer};
 use crate::input::Input;
 use crate::model::{Address, BackendKind, BackendProtocol, Cluster, ClusterName, ClusterSettings, ObjectName, Usage};
+use crate::policies::Policies;
 use crate::reasons;
 
 /// Why a reference of a route does not resolve.
@@ -33,20 +34,21 @@ fn problem<T>(reason: &'static str, message: String) -> Result<T, RefProblem> {
 pub(crate) struct Backends<'a> {
     input: &'a Input,
     grants: &'a Grants<'a>,
+    policies: &'a Policies<'a>,
     slices: HashMap<(&'a str, &'a str), Vec<&'a EndpointSlice>>,
     /// Of clusters without a policy.
     settings: Arc<ClusterSettings>,
 }
 
 impl<'a> Backends<'a> {
-    pub(crate) fn new(input: &'a Input, grants: &'a Grants<'a>) -> Self {
+    pub(crate) fn new(input: &'a Input, grants: &'a Grants<'a>, policies: &'a Policies<'a>) -> Self {
         let mut slices: HashMap<(&str, &str), Vec<&EndpointSlice>> = HashMap::new();
         for (name, slice) in &input.endpoint_slices {
             if let Some(service) = slice.labels().get(SERVICE_NAME_LABEL) {
                 slices.entry((&*name.namespace, service)).or_default().push(Arc::as_ref(slice));
             }
         }
-        Backends { input, grants, slices, settings: Arc::default() }
+        Backends { input, grants, policies, slices, settings: Arc::default() }
     }
 
     /// The port of a Service that a route refers to, for what the route does with it.
@@ -90,7 +92,8 @@ impl<'a> Backends<'a> {
         let Some(found) = service_port(object, port, usage) else {
             return problem(reasons::BACKEND_NOT_FOUND, format!("Service {service} has no port {port}"));
         };
-        match backend_protocol(found, usage) {
+        let secured = self.policies.of(&service, found).is_some();
+        match backend_protocol(found, usage, secured) {
             Ok(_) => Ok(ClusterName { usage, ..ClusterName::new(BackendKind::Service, service, port) }),
             Err(what) => problem(
                 reasons::UNSUPPORTED_PROTOCOL,
@@ -99,21 +102,38 @@ impl<'a> Backends<'a> {
         }
     }
 
+    /// Whether a policy speaks of the Service, or of one of its ports.
+    pub(crate) fn has_policy(&self, service: &ObjectName) -> bool {
+        self.policies.has(service)
+    }
+
+    /// Whether a policy says how the cluster's port is spoken to under TLS.
+    pub(crate) fn is_secured(&self, name: &ClusterName) -> bool {
+        let service = self.input.services.get(&name.object);
+        let port = service.and_then(|service| service_port(service, name.port, name.usage));
+        port.is_some_and(|port| self.policies.of(&name.object, port).is_some())
+    }
+
     /// What a resolved reference stands for.
     pub(crate) fn cluster(&self, name: &ClusterName) -> Option<Cluster> {
         let port = service_port(self.input.services.get(&name.object)?, name.port, name.usage)?;
-        let protocol = backend_protocol(port, name.usage).ok()?;
+        let policy = self.policies.of(&name.object, port);
+        let protocol = backend_protocol(port, name.usage, policy.is_some()).ok()?;
+        let tls = match name.usage {
+            Usage::Http | Usage::Grpc | Usage::Terminated => policy.cloned(),
+            Usage::Stream | Usage::Datagrams => None,
+        };
         let slices = self.slices.get(&(&*name.object.namespace, &*name.object.name));
         let slices = slices.map(Vec::as_slice).unwrap_or_default();
         let endpoints = endpoints(slices, port.name.as_deref().unwrap_or_default(), transport(name.usage));
-        Some(Cluster { protocol, tls: None, endpoints, settings: Arc::clone(&self.settings) })
+        Some(Cluster { protocol, tls, endpoints, settings: Arc::clone(&self.settings) })
     }
 }
 
 /// The transport of a port, as Services and slices name it.
 const fn transport(usage: Usage) -> &'static str {
     match usage {
-        Usage::Http | Usage::Grpc | Usage::Stream => "TCP",
+        Usage::Http | Usage::Grpc | Usage::Stream | Usage::Terminated => "TCP",
         Usage::Datagrams => "UDP",
     }
 }
@@ -129,17 +149,19 @@ fn service_port(service: &Service, port: u16, usage: Usage) -> Option<&ServicePo
     ports.min_by_key(|p| !is_transport(p.protocol.as_deref(), transport(usage)))
 }
 
-/// What the port's endpoints speak when they are used so, or what of it we do not.
-fn backend_protocol(port: &ServicePort, usage: Usage) -> Result<BackendProtocol, String> {
+/// What the port's endpoints speak when they are used so, or what of it we do not. `secured` is under TLS.
+fn backend_protocol(port: &ServicePort, usage: Usage, secured: bool) -> Result<BackendProtocol, String> {
     if !is_transport(port.protocol.as_deref(), transport(usage)) {
         return Err(format!("protocol {}", port.protocol.as_deref().unwrap_or("TCP")));
     }
     let app_protocol = port.app_protocol.as_deref().unwrap_or_default();
     match (usage, app_protocol) {
-        (Usage::Stream, _) => Ok(BackendProtocol::Tcp),
+        (Usage::Stream | Usage::Terminated, _) => Ok(BackendProtocol::Tcp),
         (Usage::Datagrams, _) => Ok(BackendProtocol::Udp),
         (_, "kubernetes.io/h2c" | "grpc") | (Usage::Grpc, "" | "http") => Ok(BackendProtocol::Http2),
         (Usage::Http, "" | "http" | "kubernetes.io/ws") => Ok(BackendProtocol::Http1),
+        (Usage::Http, "https" | "kubernetes.io/wss") if secured => Ok(BackendProtocol::Http1),
+        (Usage::Grpc, "https") if secured => Ok(BackendProtocol::Http2),
         (Usage::Http | Usage::Grpc, other) => Err(format!("appProtocol {other}")),
     }
 }

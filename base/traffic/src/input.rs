@@ -4,10 +4,12 @@ use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
-use k8s_openapi::api::core::v1::{Namespace, Secret, Service};
+use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Secret, Service};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use kube::ResourceExt as _;
-use purlin_gateway_api::{Gateway, GatewayClass, GrpcRoute, HttpRoute, ReferenceGrant, TcpRoute, TlsRoute, UdpRoute};
+use purlin_gateway_api::{
+    BackendTlsPolicy, Gateway, GatewayClass, GrpcRoute, HttpRoute, ReferenceGrant, TcpRoute, TlsRoute, UdpRoute,
+};
 
 use crate::model::{ObjectName, RouteName};
 
@@ -22,11 +24,14 @@ pub struct Input {
     pub tls_routes: BTreeMap<ObjectName, Arc<TlsRoute>>,
     pub tcp_routes: BTreeMap<ObjectName, Arc<TcpRoute>>,
     pub udp_routes: BTreeMap<ObjectName, Arc<UdpRoute>>,
+    pub backend_tls_policies: BTreeMap<ObjectName, Arc<BackendTlsPolicy>>,
     pub reference_grants: BTreeMap<ObjectName, Arc<ReferenceGrant>>,
     pub services: BTreeMap<ObjectName, Arc<Service>>,
     pub endpoint_slices: BTreeMap<ObjectName, Arc<EndpointSlice>>,
     /// Those of type `kubernetes.io/tls`; others are not looked at.
     pub secrets: BTreeMap<ObjectName, Arc<Secret>>,
+    /// Their key `ca.crt` is what counts.
+    pub config_maps: BTreeMap<ObjectName, Arc<ConfigMap>>,
     /// Their labels decide which routes a listener allows.
     pub namespaces: BTreeMap<String, Arc<Namespace>>,
     /// What the address pool says to each of our Gateways.

@@ -9,6 +9,7 @@
 //! objects never changes the output; no input makes it fail.
 
 mod attach;
+mod authorities;
 mod backends;
 mod certificates;
 mod compiled;
@@ -21,6 +22,7 @@ mod hostname;
 mod input;
 mod listeners;
 pub mod model;
+mod policies;
 mod precedence;
 pub mod reasons;
 mod report;
@@ -34,6 +36,6 @@ mod translate;
 
 pub use condition::Condition;
 pub use input::{AddressProblem, GatewayAddresses, Input, PlaneReport, Unusable};
-pub use report::{ClassReport, GatewayReport, ListenerReport, ParentReport, RouteReport};
+pub use report::{ClassReport, GatewayReport, ListenerReport, ParentReport, PolicyReport, RouteReport};
 pub use rules::REGEX_SIZE_LIMIT;
 pub use translate::{Output, translate};

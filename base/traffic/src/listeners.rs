@@ -12,7 +12,9 @@ use purlin_gateway_api::{FromNamespaces, GROUP, Gateway, Listener, ListenerTlsCo
 use crate::certificates::Certificates;
 use crate::grants::Referrer;
 use crate::input::Input;
-use crate::model::{Certificate, Host, Hostname, ObjectName, Protocol, RouteKind, RouteName, StreamHost, StreamRoute};
+use crate::model::{
+    Certificate, ClusterName, Host, Hostname, ObjectName, Protocol, RouteKind, RouteName, StreamHost, StreamRoute,
+};
 use crate::precedence::{self, Candidate, HostRank};
 use crate::{hostname, reasons};
 
@@ -98,6 +100,10 @@ pub(crate) struct ListenerState<'a> {
     claimed: HashMap<RouteKind, HashSet<Option<Hostname>>>,
     /// Where connections and datagrams go, by hostname, and how precisely that route names it.
     streams: HashMap<Option<Hostname>, (HostRank, Arc<StreamRoute>)>,
+    /// Clusters that its routes send to in another way than elsewhere.
+    pub own_clusters: BTreeSet<ClusterName>,
+    /// Clusters that its routes send to and that policies speak of.
+    pub secured: BTreeSet<ClusterName>,
 }
 
 /// Which routes may attach to a listener.
@@ -232,6 +238,8 @@ fn read_one<'a>(gateway: &Gateway, spec: &'a Listener) -> ListenerState<'a> {
         hosts: HashMap::new(),
         claimed: HashMap::new(),
         streams: HashMap::new(),
+        own_clusters: BTreeSet::new(),
+        secured: BTreeSet::new(),
     }
 }
 

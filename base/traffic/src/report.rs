@@ -66,6 +66,15 @@ pub struct ParentReport {
     pub conditions: Vec<Condition>,
 }
 
+/// Of a policy.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PolicyReport {
+    /// The generation that was looked at.
+    pub generation: Option<i64>,
+    /// One entry for each Gateway of ours that it takes effect at: Accepted, ResolvedRefs.
+    pub ancestors: Vec<ParentReport>,
+}
+
 /// What a Gateway's report is made of.
 pub(crate) struct GatewayFacts<'a> {
     pub name: &'a ObjectName,

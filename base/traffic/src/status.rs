@@ -5,15 +5,15 @@
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1 as meta;
 use purlin_gateway_api::{
-    GROUP, GatewayClassStatus, GatewayStatus, GatewayStatusAddress, ListenerStatus, RouteGroupKind, RouteParentStatus,
-    RouteStatus, SupportedFeature,
+    GROUP, GatewayClassStatus, GatewayStatus, GatewayStatusAddress, ListenerStatus, PolicyAncestorStatus, PolicyStatus,
+    RouteGroupKind, RouteParentStatus, RouteStatus, SupportedFeature,
 };
 use purlin_resource::names::GATEWAY_CONTROLLER;
 
 use crate::condition::merge;
 use crate::model::RouteKind;
 use crate::reasons::condition;
-use crate::report::{ClassReport, GatewayReport, ListenerReport, ParentReport, RouteReport};
+use crate::report::{ClassReport, GatewayReport, ListenerReport, ParentReport, PolicyReport, RouteReport};
 
 /// The features of Gateway API that are built, in alphabetical order.
 pub const FEATURES: [&str; 26] = [
@@ -48,6 +48,9 @@ pub const FEATURES: [&str; 26] = [
 /// The schema's bound of `status.parents`.
 const MAX_PARENTS: usize = 32;
 
+/// The schema's bound of `status.ancestors`.
+const MAX_ANCESTORS: usize = 16;
+
 const OF_CLASS: [&str; 2] = [condition::ACCEPTED, condition::SUPPORTED_VERSION];
 const OF_GATEWAY: [&str; 3] = [condition::ACCEPTED, condition::PROGRAMMED, condition::RESOLVED_REFS];
 const OF_LISTENER: [&str; 5] = [
@@ -57,6 +60,7 @@ const OF_LISTENER: [&str; 5] = [
     condition::PROGRAMMED,
     condition::RESOLVED_REFS,
 ];
+const OF_POLICY: [&str; 2] = [condition::ACCEPTED, condition::RESOLVED_REFS];
 const OF_ROUTE: [&str; 3] = [condition::ACCEPTED, condition::PARTIALLY_INVALID, condition::RESOLVED_REFS];
 
 /// The status of a GatewayClass.
@@ -113,4 +117,25 @@ pub fn route(has: Option<&RouteStatus>, report: &RouteReport, now: &meta::Time) 
     parents.extend(missing.into_iter().map(|parent| entry(parent, &[])));
     parents.truncate(MAX_PARENTS);
     RouteStatus { parents }
+}
+
+/// The status of a policy. Entries keep their places, as those of a route do.
+pub fn policy(has: Option<&PolicyStatus>, report: &PolicyReport, now: &meta::Time) -> PolicyStatus {
+    let entry = |ancestor: &ParentReport, conditions: &[meta::Condition]| PolicyAncestorStatus {
+        ancestor_ref: ancestor.parent.clone(),
+        controller_name: GATEWAY_CONTROLLER.to_owned(),
+        conditions: merge(conditions, &ancestor.conditions, &OF_POLICY, report.generation, now),
+    };
+    let mut missing: Vec<&ParentReport> = report.ancestors.iter().collect();
+    let mut ancestors = Vec::new();
+    for existing in has.map(|s| s.ancestors.as_slice()).unwrap_or_default() {
+        if existing.controller_name != GATEWAY_CONTROLLER {
+            ancestors.push(existing.clone());
+        } else if let Some(at) = missing.iter().position(|a| a.parent == existing.ancestor_ref) {
+            ancestors.push(entry(missing.remove(at), &existing.conditions));
+        }
+    }
+    ancestors.extend(missing.into_iter().map(|ancestor| entry(ancestor, &[])));
+    ancestors.truncate(MAX_ANCESTORS);
+    PolicyStatus { ancestors }
 }

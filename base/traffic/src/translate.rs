@@ -22,11 +22,12 @@ use crate::hostname;
 use crate::input::{GatewayAddresses, Input};
 use crate::listeners::{self, ListenerState, Refusal, Speaks};
 use crate::model::{
-    Bind, Datagrams, Listener, ObjectName, RouteKind, RouteModel, RouteName, Serve, StreamRoute, Terminate,
+    Bind, ClusterName, Datagrams, Listener, ObjectName, RouteKind, RouteModel, RouteName, Serve, StreamRoute, Terminate,
 };
+use crate::policies::Policies;
 use crate::precedence::compare_names;
 use crate::reasons::{self, condition};
-use crate::report::{self, ClassReport, GatewayFacts, GatewayReport, ParentReport, RouteReport};
+use crate::report::{self, ClassReport, GatewayFacts, GatewayReport, ParentReport, PolicyReport, RouteReport};
 use crate::route;
 
 /// What comes out of a translation.
@@ -40,6 +41,8 @@ pub struct Output {
     pub gateways: BTreeMap<ObjectName, GatewayReport>,
     /// Of the routes that have, or had, a Gateway of ours as a parent.
     pub routes: BTreeMap<RouteName, RouteReport>,
+    /// Of the BackendTLSPolicies that have, or had, an effect at a Gateway of ours.
+    pub backend_tls_policies: BTreeMap<ObjectName, PolicyReport>,
     /// For the next translation.
     compiled: BTreeMap<RouteName, Arc<CompiledRoute>>,
 }
@@ -56,7 +59,8 @@ pub(crate) struct GatewayState<'a> {
 /// Translates the objects. What `previous` has compiled is taken over where it is still the same.
 pub fn translate(input: &Input, previous: Option<&Output>) -> Output {
     let grants = Grants::new(input);
-    let backends = Backends::new(input, &grants);
+    let policies = Policies::new(input);
+    let backends = Backends::new(input, &grants, &policies);
     let mut gateways = read_gateways(input, &mut Certificates::new(input, &grants));
     claim_sockets(&mut gateways);
 
@@ -75,7 +79,7 @@ pub fn translate(input: &Input, previous: Option<&Output>) -> Output {
         let compiled = CompiledRoute::new(&name, &route, &backends, old);
         let state = RouteState::new(&name, &compiled, input);
         let parents = parents.into_iter().map(|parent| {
-            let outcome = attach::attach(&state, &parent, &mut gateways[parent.gateway], input);
+            let outcome = attach::attach(&state, &parent, &mut gateways[parent.gateway], (input, &backends));
             ParentReport { parent: parent.reference.clone(), conditions: state.conditions(outcome) }
         });
         let parents = parents.collect();
@@ -86,6 +90,8 @@ pub fn translate(input: &Input, previous: Option<&Output>) -> Output {
         .map(|(name, class)| (name.clone(), class_report(class, input.bundle_version.as_deref())))
         .collect();
     output.gateways = gateways.iter().map(|g| (g.name.clone(), gateway_report(g, input))).collect();
+    let secured = gateways.iter().map(|g| (g.name, g.listeners.iter().flat_map(|l| &l.secured).collect()));
+    output.backend_tls_policies = policies.reports(&secured.collect());
     output.model = Arc::new(model(&mut gateways, &output.compiled, &backends, previous.map(|p| &*p.model)));
     output
 }
@@ -206,10 +212,11 @@ fn model(
     previous: Option<&RouteModel>,
 ) -> RouteModel {
     let mut model = RouteModel::default();
-    let mut served: BTreeSet<RouteName> = BTreeSet::new();
+    let (mut served, mut own_clusters): (BTreeSet<RouteName>, BTreeSet<ClusterName>) = Default::default();
     for gateway in gateways.iter_mut().filter(|g| g.refused.is_none()) {
         for state in gateway.listeners.iter_mut().filter(|l| l.is_served()) {
             served.append(&mut state.attached);
+            own_clusters.append(&mut state.own_clusters);
             let sockets = gateway.addresses.assigned.iter().map(|ip| SocketAddr::new(*ip, state.spec.port));
             add_listener(&mut model, gateway.name, state, sockets);
         }
@@ -220,6 +227,7 @@ fn model(
         });
     }
     let names = served.iter().filter_map(|name| compiled.get(name)).flat_map(|route| route.clusters());
+    let names = names.chain(&own_clusters);
     model.clusters = backends::collect_clusters(backends, names, previous.map(|p| &p.clusters));
     model
 }

@@ -35,6 +35,8 @@ pub enum Usage {
     Grpc,
     /// Bytes as they come.
     Stream,
+    /// Bytes that came out of a client's TLS, and go into the backend's own where it has a policy for that.
+    Terminated,
     /// Datagrams.
     Datagrams,
 }
@@ -57,6 +59,7 @@ impl fmt::Display for ClusterName {
             Usage::Http => "",
             Usage::Grpc => " (gRPC)",
             Usage::Stream => " (stream)",
+            Usage::Terminated => " (terminated)",
             Usage::Datagrams => " (datagrams)",
         })
     }

@@ -7,6 +7,7 @@ mod backends;
 mod gateways;
 mod grpc;
 mod laws;
+mod policies;
 mod routes;
 mod rules;
 mod statuses;
@@ -75,6 +76,8 @@ fn put(input: &mut Input, document: &Value) {
         "ReferenceGrant" => drop(input.reference_grants.insert(name, read(document))),
         "Service" => drop(input.services.insert(name, read(document))),
         "EndpointSlice" => drop(input.endpoint_slices.insert(name, read(document))),
+        "BackendTLSPolicy" => drop(input.backend_tls_policies.insert(name, read(document))),
+        "ConfigMap" => drop(input.config_maps.insert(name, read(document))),
         "Secret" => drop(input.secrets.insert(name, read(document))),
         "Namespace" => drop(input.namespaces.insert(name.name.to_string(), read(document))),
         kind => panic!("kind {kind:?}"),
@@ -150,6 +153,14 @@ fn show(output: &Output) -> String {
             let _ = writeln!(out, "{name} at {parent_name}: {}", verdict(&parent.conditions));
         }
     }
+    for (name, report) in &output.backend_tls_policies {
+        if report.ancestors.is_empty() {
+            let _ = writeln!(out, "policy {name}: no ancestors");
+        }
+        for ancestor in &report.ancestors {
+            let _ = writeln!(out, "policy {name} at {}: {}", ancestor.parent.name, verdict(&ancestor.conditions));
+        }
+    }
     show_model(&mut out, &output.model);
     out
 }
@@ -195,8 +206,19 @@ fn show_model(out: &mut String, model: &RouteModel) {
     }
     for (name, cluster) in &model.clusters {
         let endpoints: Vec<String> = cluster.endpoints.iter().map(ToString::to_string).collect();
-        let _ = writeln!(out, "cluster {name} {:?} [{}]", cluster.protocol, endpoints.join(" "));
+        let tls = cluster.tls.as_ref().map(|tls| show_tls(tls)).unwrap_or_default();
+        let _ = writeln!(out, "cluster {name} {:?}{tls} [{}]", cluster.protocol, endpoints.join(" "));
     }
+}
+
+fn show_tls(tls: &BackendTls) -> String {
+    let trust = match &tls.trust {
+        Trust::System => "system".to_owned(),
+        Trust::Authorities(bundles) => format!("{} bundles", bundles.len()),
+    };
+    let names: String = tls.names.iter().map(|name| format!(" {name:?}")).collect();
+    let shown = tls.certificate.as_ref().map(|c| format!(" shows {}", c.secret)).unwrap_or_default();
+    format!(" tls({} by {trust}{names}{shown})", tls.hostname)
 }
 
 fn show_hostname(hostname: Option<&Hostname>) -> String {

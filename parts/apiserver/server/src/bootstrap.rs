@@ -36,11 +36,11 @@ fn namespace(name: &str) -> Value {
 /// What each part of purlin may do: the same list as a Helm chart grants, so that what works here works there.
 fn part_bindings() -> Vec<Value> {
     let rules = json!([
-        {"apiGroups": [""], "resources": ["services", "secrets", "namespaces"], "verbs": ["get", "list", "watch"]},
+        {"apiGroups": [""], "resources": ["configmaps", "services", "secrets", "namespaces"], "verbs": ["get", "list", "watch"]},
         {"apiGroups": ["discovery.k8s.io"], "resources": ["endpointslices"], "verbs": ["get", "list", "watch"]},
-        {"apiGroups": ["gateway.networking.k8s.io"], "resources": ["gateways", "grpcroutes", "httproutes", "referencegrants", "tcproutes", "tlsroutes", "udproutes"], "verbs": ["get", "list", "watch"]},
+        {"apiGroups": ["gateway.networking.k8s.io"], "resources": ["backendtlspolicies", "gateways", "grpcroutes", "httproutes", "referencegrants", "tcproutes", "tlsroutes", "udproutes"], "verbs": ["get", "list", "watch"]},
         {"apiGroups": ["gateway.networking.k8s.io"], "resources": ["gatewayclasses"], "verbs": ["get", "list", "watch", "create"]},
-        {"apiGroups": ["gateway.networking.k8s.io"], "resources": ["gatewayclasses/status", "gateways/status", "grpcroutes/status", "httproutes/status", "tcproutes/status", "tlsroutes/status", "udproutes/status"], "verbs": ["get", "update", "patch"]},
+        {"apiGroups": ["gateway.networking.k8s.io"], "resources": ["backendtlspolicies/status", "gatewayclasses/status", "gateways/status", "grpcroutes/status", "httproutes/status", "tcproutes/status", "tlsroutes/status", "udproutes/status"], "verbs": ["get", "update", "patch"]},
         {"apiGroups": ["apiextensions.k8s.io"], "resources": ["customresourcedefinitions"], "resourceNames": ["gatewayclasses.gateway.networking.k8s.io"], "verbs": ["get"]},
     ]);
     let name = "purlin:gateway";

@@ -179,7 +179,12 @@ where
                 RouteKind::UdpRoute => of!(input.udp_routes),
             }
         });
-        classes.chain(gateways).chain(routes).collect()
+        let policies = self.output.backend_tls_policies.iter().filter_map(|(name, report)| {
+            let policy = input.backend_tls_policies.get(name)?;
+            let wanted = status::policy(policy.status.as_ref(), report, &now);
+            Write::new(&**policy, policy.status.as_ref(), &wanted, || Report::Policy(report.clone()))
+        });
+        classes.chain(gateways).chain(routes).chain(policies).collect()
     }
 
     /// The addresses of our Gateways: what they have they keep.

@@ -9,10 +9,12 @@ use std::hash::Hash;
 use std::sync::Arc;
 
 use futures::FutureExt as _;
-use k8s_openapi::api::core::v1::{Namespace, Secret, Service};
+use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Secret, Service};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use kube::{Resource, ResourceExt as _};
-use purlin_gateway_api::{Gateway, GatewayClass, GrpcRoute, HttpRoute, ReferenceGrant, TcpRoute, TlsRoute, UdpRoute};
+use purlin_gateway_api::{
+    BackendTlsPolicy, Gateway, GatewayClass, GrpcRoute, HttpRoute, ReferenceGrant, TcpRoute, TlsRoute, UdpRoute,
+};
 use purlin_resource::{Watched, Watches};
 use purlin_traffic::Input;
 use purlin_traffic::model::ObjectName;
@@ -29,10 +31,12 @@ pub(crate) struct Objects {
     tls_routes: Kind<TlsRoute>,
     tcp_routes: Kind<TcpRoute>,
     udp_routes: Kind<UdpRoute>,
+    policies: Kind<BackendTlsPolicy>,
     grants: Kind<ReferenceGrant>,
     services: Kind<Service>,
     slices: Kind<EndpointSlice>,
     secrets: Kind<Secret>,
+    config_maps: Kind<ConfigMap>,
     namespaces: Kind<Namespace>,
 }
 
@@ -55,10 +59,12 @@ impl Objects {
             tls_routes: Kind::new(watches.of(None)),
             tcp_routes: Kind::new(watches.of(None)),
             udp_routes: Kind::new(watches.of(None)),
+            policies: Kind::new(watches.of(None)),
             grants: Kind::new(watches.of(None)),
             services: Kind::new(watches.of(None)),
             slices: Kind::new(watches.of(None)),
             secrets: Kind::new(watches.of(Some(TLS_SECRETS))),
+            config_maps: Kind::new(watches.of(None)),
             namespaces: Kind::new(watches.of(None)),
         }
     }
@@ -72,10 +78,12 @@ impl Objects {
             && self.tls_routes.watched.synced().await
             && self.tcp_routes.watched.synced().await
             && self.udp_routes.watched.synced().await
+            && self.policies.watched.synced().await
             && self.grants.watched.synced().await
             && self.services.watched.synced().await
             && self.slices.watched.synced().await
             && self.secrets.watched.synced().await
+            && self.config_maps.watched.synced().await
             && self.namespaces.watched.synced().await
     }
 
@@ -89,10 +97,12 @@ impl Objects {
             alive = self.tls_routes.wait() => alive,
             alive = self.tcp_routes.wait() => alive,
             alive = self.udp_routes.wait() => alive,
+            alive = self.policies.wait() => alive,
             alive = self.grants.wait() => alive,
             alive = self.services.wait() => alive,
             alive = self.slices.wait() => alive,
             alive = self.secrets.wait() => alive,
+            alive = self.config_maps.wait() => alive,
             alive = self.namespaces.wait() => alive,
         }
     }
@@ -109,10 +119,16 @@ impl Objects {
             self.tls_routes.refresh(&mut input.tls_routes, |name| name, |a, b| a.spec == b.spec && same_meta(a, b)),
             self.tcp_routes.refresh(&mut input.tcp_routes, |name| name, |a, b| a.spec == b.spec && same_meta(a, b)),
             self.udp_routes.refresh(&mut input.udp_routes, |name| name, |a, b| a.spec == b.spec && same_meta(a, b)),
+            self.policies.refresh(
+                &mut input.backend_tls_policies,
+                |name| name,
+                |a, b| a.spec == b.spec && same_meta(a, b),
+            ),
             self.grants.refresh(&mut input.reference_grants, |name| name, |a, b| a.spec == b.spec),
             self.services.refresh(&mut input.services, |name| name, |a, b| a.spec == b.spec),
             self.slices.refresh(&mut input.endpoint_slices, |name| name, |_, _| false),
             self.secrets.refresh(&mut input.secrets, |name| name, |a, b| a.data == b.data && a.type_ == b.type_),
+            self.config_maps.refresh(&mut input.config_maps, |name| name, |a, b| a.data == b.data),
             self.namespaces.refresh(&mut input.namespaces, cluster_wide, |a, b| a.metadata.labels == b.metadata.labels),
         ]
         .contains(&true)

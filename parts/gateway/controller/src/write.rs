@@ -15,7 +15,7 @@ use kube::api::{Api, ApiResource, DynamicObject, Patch, PatchParams};
 use kube::{Client, Resource};
 use purlin_telemetry::metrics::{self, Counter};
 use purlin_traffic::model::ObjectName;
-use purlin_traffic::{ClassReport, GatewayReport, RouteReport};
+use purlin_traffic::{ClassReport, GatewayReport, PolicyReport, RouteReport};
 use serde::Serialize;
 use serde_json::{Value, json};
 use tokio::sync::watch;
@@ -45,6 +45,7 @@ pub(crate) enum Report {
     Class(ClassReport),
     Gateway(GatewayReport),
     Route(RouteReport),
+    Policy(PolicyReport),
 }
 
 /// Kind and name.
