@@ -11,8 +11,8 @@ use crate::condition::Condition;
 use crate::hostname::{self, intersect};
 use crate::input::Input;
 use crate::listeners::{ListenerState, Refusal, Speaks};
-use crate::model::{ClusterName, Hostname, ObjectName, RouteKind, RouteName, StreamRoute, Usage};
-use crate::precedence::HostRank;
+use crate::model::{Action, ClusterName, Hostname, Mirror, ObjectName, RouteKind, RouteName, StreamRoute, Usage};
+use crate::precedence::{Candidate, HostRank};
 use crate::reasons::{self, condition};
 use crate::route::Route;
 use crate::translate::GatewayState;
@@ -152,8 +152,9 @@ pub(crate) fn attach(
     let names: Vec<&str> = hosted.iter().map(|(listener, _)| &*listener.spec.name).collect();
     let noun = if names.len() == 1 { "listener" } else { "listeners" };
     let message = format!("attached to the {noun} {} of {whose}", names.join(", "));
+    let client = gateway.client.as_ref().map(|_| gateway.name);
     for (listener, hosts) in hosted {
-        join(route, listener, hosts, backends);
+        join(route, (listener, client), hosts, backends);
     }
     Ok(message)
 }
@@ -167,17 +168,24 @@ fn excluded(kind: RouteKind) -> Option<RouteKind> {
     }
 }
 
-/// Adds what a route serves to a listener. Routes come the oldest first.
-fn join(route: &RouteState<'_>, listener: &mut ListenerState<'_>, hosts: Hosts, backends: &Backends<'_>) {
+/// Adds what a route serves to a listener; the Gateway is named where it has a certificate for backends. Routes come the
+/// oldest first.
+fn join(
+    route: &RouteState<'_>,
+    (listener, client): (&mut ListenerState<'_>, Option<&ObjectName>),
+    hosts: Hosts,
+    backends: &Backends<'_>,
+) {
     if !listener.attached.insert(route.name.clone()) {
         return;
     }
     if route.refusal().is_none() {
         listener.accepted_routes += 1;
     }
-    let own = own_clusters(route.compiled, listener, backends);
+    let own = own_clusters(route.compiled, (listener, client), backends);
     match &route.compiled.serves {
         Serves::Rules(candidates) => {
+            let candidates: Vec<Candidate> = candidates.iter().map(|candidate| own_rule(candidate, &own)).collect();
             for (host, rank) in hosts {
                 listener.claim(route.name.kind, &host);
                 let ranked = candidates.iter().cloned().map(|mut candidate| {
@@ -201,10 +209,10 @@ fn join(route: &RouteState<'_>, listener: &mut ListenerState<'_>, hosts: Hosts, 
 }
 
 /// What a cluster of the route is on this listener, where that is another one. Under TLS a cluster is not the same
-/// everywhere: bytes that come out of a client's TLS go into that of the backend.
+/// everywhere: bytes that come out of a client's TLS go into that of the backend, and each Gateway shows its own certificate.
 fn own_clusters(
     route: &CompiledRoute,
-    listener: &mut ListenerState<'_>,
+    (listener, client): (&mut ListenerState<'_>, Option<&ObjectName>),
     backends: &Backends<'_>,
 ) -> HashMap<ClusterName, ClusterName> {
     let mut own = HashMap::new();
@@ -217,7 +225,7 @@ fn own_clusters(
         if !backends.has_policy(&name.object) {
             continue;
         }
-        let here = ClusterName { usage, ..name.clone() };
+        let here = ClusterName { usage, client: client.cloned(), ..name.clone() };
         listener.secured.insert(here.clone());
         if here != *name && backends.is_secured(name) {
             own.insert(name.clone(), here);
@@ -228,12 +236,34 @@ fn own_clusters(
 
 fn own_stream(stream: &StreamRoute, own: &HashMap<ClusterName, ClusterName>) -> StreamRoute {
     let mut stream = stream.clone();
-    for cluster in stream.backends.iter_mut().filter_map(|backend| backend.cluster.as_mut()) {
-        if let Some(here) = own.get(cluster) {
-            *cluster = here.clone();
-        }
+    for backend in &mut stream.backends {
+        replace(&mut backend.cluster, own);
     }
     stream
+}
+
+fn own_rule(candidate: &Candidate, own: &HashMap<ClusterName, ClusterName>) -> Candidate {
+    let mut candidate = candidate.clone();
+    if own.is_empty() {
+        return candidate;
+    }
+    let mut rule = (*candidate.rule).clone();
+    let mut mirrors: Vec<&mut Mirror> = rule.mirrors.iter_mut().collect();
+    if let Action::Forward(backends) = &mut rule.action {
+        for backend in backends {
+            replace(&mut backend.cluster, own);
+            mirrors.extend(&mut backend.mirrors);
+        }
+    }
+    mirrors.into_iter().for_each(|mirror| replace(&mut mirror.cluster, own));
+    candidate.rule = Arc::new(rule);
+    candidate
+}
+
+fn replace(cluster: &mut Option<ClusterName>, own: &HashMap<ClusterName, ClusterName>) {
+    if let Some(here) = cluster.as_ref().and_then(|cluster| own.get(cluster)) {
+        *cluster = Some(here.clone());
+    }
 }
 
 fn hosts(listener: Option<&Hostname>, route: &[Hostname]) -> Hosts {

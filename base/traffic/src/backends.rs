@@ -15,7 +15,10 @@ use purlin_resource::names::SERVICE_NAME_LABEL;
 
 use crate::grants::{Grants, Referrer};
 use crate::input::Input;
-use crate::model::{Address, BackendKind, BackendProtocol, Cluster, ClusterName, ClusterSettings, ObjectName, Usage};
+use crate::model::{
+    Address, BackendKind, BackendProtocol, BackendTls, Certificate, Cluster, ClusterName, ClusterSettings, ObjectName,
+    Usage,
+};
 use crate::policies::Policies;
 use crate::reasons;
 
@@ -29,6 +32,9 @@ pub(crate) struct RefProblem {
 fn problem<T>(reason: &'static str, message: String) -> Result<T, RefProblem> {
     Err(RefProblem { reason, message })
 }
+
+/// The certificates that Gateways show to backends.
+pub(crate) type Clients<'a> = HashMap<&'a ObjectName, &'a Arc<Certificate>>;
 
 /// Finds what references mean.
 pub(crate) struct Backends<'a> {
@@ -115,13 +121,20 @@ impl<'a> Backends<'a> {
     }
 
     /// What a resolved reference stands for.
-    pub(crate) fn cluster(&self, name: &ClusterName) -> Option<Cluster> {
+    fn cluster(&self, name: &ClusterName, clients: &Clients<'_>) -> Option<Cluster> {
         let port = service_port(self.input.services.get(&name.object)?, name.port, name.usage)?;
         let policy = self.policies.of(&name.object, port);
         let protocol = backend_protocol(port, name.usage, policy.is_some()).ok()?;
         let tls = match name.usage {
             Usage::Http | Usage::Grpc | Usage::Terminated => policy.cloned(),
             Usage::Stream | Usage::Datagrams => None,
+        };
+        let shown = name.client.as_ref().and_then(|gateway| clients.get(gateway));
+        let tls = match (tls, shown) {
+            (Some(tls), Some(shown)) => {
+                Some(Arc::new(BackendTls { certificate: Some(Arc::clone(shown)), ..(*tls).clone() }))
+            }
+            (tls, _) => tls,
         };
         let slices = self.slices.get(&(&*name.object.namespace, &*name.object.name));
         let slices = slices.map(Vec::as_slice).unwrap_or_default();
@@ -219,6 +232,7 @@ fn endpoint_state(endpoint: &Endpoint) -> EndpointState {
 pub(crate) fn collect_clusters<'n>(
     backends: &Backends<'_>,
     names: impl Iterator<Item = &'n ClusterName>,
+    clients: &Clients<'_>,
     previous: Option<&BTreeMap<ClusterName, Arc<Cluster>>>,
 ) -> BTreeMap<ClusterName, Arc<Cluster>> {
     let mut clusters = BTreeMap::new();
@@ -226,7 +240,7 @@ pub(crate) fn collect_clusters<'n>(
         if clusters.contains_key(name) {
             continue;
         }
-        let Some(cluster) = backends.cluster(name) else { continue };
+        let Some(cluster) = backends.cluster(name, clients) else { continue };
         let same = previous.and_then(|p| p.get(name)).filter(|old| ***old == cluster);
         clusters.insert(name.clone(), same.cloned().unwrap_or_else(|| Arc::new(cluster)));
     }

@@ -7,12 +7,13 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use k8s_openapi::api::core::v1::Secret;
-use purlin_gateway_api::SecretObjectReference;
+use purlin_gateway_api::{FrontendTlsValidation, SecretObjectReference};
 
+use crate::authorities;
 use crate::grants::{Grants, Referrer};
 use crate::input::Input;
 use crate::listeners::Refusal;
-use crate::model::{Certificate, ObjectName};
+use crate::model::{Certificate, ClientAuth, ObjectName};
 use crate::reasons;
 
 /// Finds certificates; each Secret is read once.
@@ -47,6 +48,38 @@ impl<'a> Certificates<'a> {
         (found, problem)
     }
 
+    /// The certificate that a Gateway shows to backends.
+    pub(crate) fn client(
+        &mut self,
+        from: Referrer<'_>,
+        reference: &SecretObjectReference,
+    ) -> Result<Arc<Certificate>, Refusal> {
+        let has = |bytes: &[u8], text: &str| bytes.windows(text.len()).any(|window| window == text.as_bytes());
+        let at = "tls.backend.clientCertificateRef";
+        let found = self.resolve_one(from, reference).and_then(|certificate| {
+            match has(&certificate.chain, "BEGIN CERTIFICATE-----") && has(&certificate.key, "PRIVATE KEY-----") {
+                true => Ok(certificate),
+                false => {
+                    let message = format!("Secret {} has no certificate with its key in PEM", certificate.secret);
+                    Err((reasons::INVALID_CERTIFICATE_REF, message))
+                }
+            }
+        });
+        found.map_err(|(reason, message)| match reason {
+            reasons::INVALID_CERTIFICATE_REF => (reasons::INVALID_CLIENT_CERTIFICATE_REF, format!("{at}: {message}")),
+            reason => (reason, format!("{at}: {message}")),
+        })
+    }
+
+    /// What clients' certificates are judged by.
+    pub(crate) fn client_auth(
+        &self,
+        from: Referrer<'_>,
+        validation: &FrontendTlsValidation,
+    ) -> (ClientAuth, Option<Refusal>) {
+        authorities::client_auth((self.input, self.grants), from, validation)
+    }
+
     fn resolve_one(
         &mut self,
         from: Referrer<'_>,
@@ -54,7 +87,7 @@ impl<'a> Certificates<'a> {
     ) -> Result<Arc<Certificate>, Refusal> {
         let secret = ObjectName::new(reference.namespace.as_deref().unwrap_or(from.namespace), &reference.name);
         if !reference.group.is_empty() || reference.kind != "Secret" {
-            let message = format!("tls.certificateRefs: kind {} is not supported, only Secret", reference.kind);
+            let message = format!("a certificate of kind {} is not supported, only Secret", reference.kind);
             return Err((reasons::INVALID_CERTIFICATE_REF, message));
         }
         if !self.grants.permit(from, "Secret", &secret) {

@@ -7,13 +7,16 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 use kube::core::{Selector, SelectorExt as _};
-use purlin_gateway_api::{FromNamespaces, GROUP, Gateway, Listener, ListenerTlsConfig, RouteGroupKind, TlsMode};
+use purlin_gateway_api::{
+    FromNamespaces, FrontendValidationMode, GROUP, Gateway, Listener, ListenerTlsConfig, RouteGroupKind, TlsMode,
+};
 
 use crate::certificates::Certificates;
 use crate::grants::Referrer;
 use crate::input::Input;
 use crate::model::{
-    Certificate, ClusterName, Host, Hostname, ObjectName, Protocol, RouteKind, RouteName, StreamHost, StreamRoute,
+    Certificate, ClientAuth, ClusterName, Host, Hostname, ObjectName, Protocol, RouteKind, RouteName, StreamHost,
+    StreamRoute,
 };
 use crate::precedence::{self, Candidate, HostRank};
 use crate::{hostname, reasons};
@@ -89,6 +92,8 @@ pub(crate) struct ListenerState<'a> {
     /// What it refers to and is not there, or not ours to serve.
     pub unresolved: Option<Refusal>,
     pub certificates: Vec<Arc<Certificate>>,
+    /// How its clients have to show who they are.
+    pub client_auth: Option<Arc<ClientAuth>>,
     pub allows: AllowedRoutes,
     /// The routes that are attached.
     pub attached: BTreeSet<RouteName>,
@@ -198,28 +203,59 @@ pub(crate) fn read<'a>(
     gateway: &'a Gateway,
     certificates: &mut Certificates<'_>,
 ) -> Vec<ListenerState<'a>> {
-    let mut listeners: Vec<_> = gateway.spec.listeners.iter().map(|spec| read_one(gateway, spec)).collect();
+    let mut listeners: Vec<_> = gateway.spec.listeners.iter().map(|spec| read_one(spec)).collect();
     find_conflicts(&mut listeners);
     find_overlaps(&mut listeners);
+    let from = Referrer { kind: "Gateway", namespace: &name.namespace };
     for listener in listeners.iter_mut().filter(|l| l.speaks.is_some_and(Speaks::terminates)) {
         let references = listener.spec.tls.as_ref().map(|tls| tls.certificate_refs.as_slice()).unwrap_or_default();
-        let (found, problem) =
-            certificates.resolve(Referrer { kind: "Gateway", namespace: &name.namespace }, references);
+        let (found, problem) = certificates.resolve(from, references);
         listener.certificates = found;
-        // Of two reasons the one that stops traffic is said.
-        listener.unresolved = problem.or(listener.unresolved.take());
+        let unverified = ask_clients(listener, gateway, from, certificates);
+        // Of several reasons the one that stops traffic is said.
+        listener.unresolved = problem.or(unverified).or(listener.unresolved.take());
     }
     listeners
 }
 
-fn read_one<'a>(gateway: &Gateway, spec: &'a Listener) -> ListenerState<'a> {
+/// Has the clients of an HTTPS listener show who they are, where the Gateway asks for that. Without an authority to judge
+/// them by the listener is not served.
+fn ask_clients(
+    listener: &mut ListenerState<'_>,
+    gateway: &Gateway,
+    from: Referrer<'_>,
+    certificates: &Certificates<'_>,
+) -> Option<Refusal> {
+    let frontend = gateway.spec.tls.as_ref()?.frontend.as_ref()?;
+    let own = frontend.per_port.iter().find(|p| p.port == listener.spec.port).map(|p| &p.tls);
+    let validation = own.unwrap_or(&frontend.default).validation.as_ref()?;
+    if listener.speaks != Some(Speaks::Https) {
+        return None;
+    }
+    let (client_auth, problem) = certificates.client_auth(from, validation);
+    let refused = match &validation.mode {
+        FrontendValidationMode::Other(mode) => {
+            Some((reasons::UNSUPPORTED_VALUE, format!("the Gateway's tls.frontend: mode {mode} is not supported")))
+        }
+        _ if client_auth.authorities.is_empty() => {
+            let why = problem.as_ref().map_or("no authority is named", |(_, message)| message);
+            Some((reasons::NO_VALID_CA_CERTIFICATE, format!("the Gateway's tls.frontend: {why}")))
+        }
+        _ => None,
+    };
+    listener.refused = listener.refused.take().or(refused);
+    listener.client_auth = Some(Arc::new(client_auth));
+    problem
+}
+
+fn read_one(spec: &Listener) -> ListenerState<'_> {
     let speaks = Speaks::of(spec);
     let refused = match speaks {
         None => Some((
             reasons::UNSUPPORTED_PROTOCOL,
             format!("protocol {} is not supported; HTTP, HTTPS, TLS, TCP and UDP are", spec.protocol),
         )),
-        Some(speaks) => unsupported_tls(gateway, spec, speaks).map(|message| (reasons::UNSUPPORTED_VALUE, message)),
+        Some(speaks) => unsupported_tls(spec, speaks).map(|message| (reasons::UNSUPPORTED_VALUE, message)),
     };
     let (allows, unresolved) = allowed_routes(spec, speaks);
     ListenerState {
@@ -232,6 +268,7 @@ fn read_one<'a>(gateway: &Gateway, spec: &'a Listener) -> ListenerState<'a> {
         overlap: None,
         unresolved,
         certificates: Vec::new(),
+        client_auth: None,
         allows,
         attached: BTreeSet::new(),
         accepted_routes: 0,
@@ -244,7 +281,7 @@ fn read_one<'a>(gateway: &Gateway, spec: &'a Listener) -> ListenerState<'a> {
 }
 
 /// What of the TLS settings is not built: never served without it.
-fn unsupported_tls(gateway: &Gateway, spec: &Listener, speaks: Speaks) -> Option<String> {
+fn unsupported_tls(spec: &Listener, speaks: Speaks) -> Option<String> {
     if speaks.wire() != Some(Protocol::Tls) {
         return spec.tls.is_some().then(|| format!("tls must not be set with protocol {}", spec.protocol));
     }
@@ -256,17 +293,7 @@ fn unsupported_tls(gateway: &Gateway, spec: &Listener, speaks: Speaks) -> Option
             return Some(format!("tls.options: {option} is not supported; no option is"));
         }
     }
-    if speaks != Speaks::Https {
-        return None;
-    }
-    let frontend = gateway.spec.tls.as_ref()?.frontend.as_ref()?;
-    let (field, validation) = match frontend.per_port.iter().find(|p| p.port == spec.port) {
-        Some(port) => ("perPort[].tls", &port.tls.validation),
-        None => ("default", &frontend.default.validation),
-    };
-    validation
-        .is_some()
-        .then(|| format!("the Gateway's tls.frontend.{field}.validation (client certificates) is not supported"))
+    None
 }
 
 fn allowed_routes(spec: &Listener, speaks: Option<Speaks>) -> (AllowedRoutes, Option<Refusal>) {

@@ -6,6 +6,7 @@
 pub mod condition {
     pub const ACCEPTED: &str = "Accepted";
     pub const CONFLICTED: &str = "Conflicted";
+    pub const INSECURE_FRONTEND_VALIDATION_MODE: &str = "InsecureFrontendValidationMode";
     pub const OVERLAPPING_TLS_CONFIG: &str = "OverlappingTLSConfig";
     pub const PARTIALLY_INVALID: &str = "PartiallyInvalid";
     pub const PROGRAMMED: &str = "Programmed";
@@ -17,12 +18,15 @@ pub const ACCEPTED: &str = "Accepted";
 pub const ADDRESS_NOT_ASSIGNED: &str = "AddressNotAssigned";
 pub const ADDRESS_NOT_USABLE: &str = "AddressNotUsable";
 pub const BACKEND_NOT_FOUND: &str = "BackendNotFound";
+pub const CONFIGURATION_CHANGED: &str = "ConfigurationChanged";
 pub const CONFLICTED: &str = "Conflicted";
 pub const HOSTNAME_CONFLICT: &str = "HostnameConflict";
 pub const INCOMPATIBLE_FILTERS: &str = "IncompatibleFilters";
 pub const INVALID: &str = "Invalid";
 pub const INVALID_CA_CERTIFICATE_REF: &str = "InvalidCACertificateRef";
+pub const INVALID_CA_CERTIFICATE_KIND: &str = "InvalidCACertificateKind";
 pub const INVALID_CERTIFICATE_REF: &str = "InvalidCertificateRef";
+pub const INVALID_CLIENT_CERTIFICATE_REF: &str = "InvalidClientCertificateRef";
 pub const INVALID_KIND: &str = "InvalidKind";
 pub const INVALID_PARAMETERS: &str = "InvalidParameters";
 pub const INVALID_ROUTE_KINDS: &str = "InvalidRouteKinds";

@@ -27,7 +27,7 @@ pub struct ClassReport {
 pub struct GatewayReport {
     /// The generation that was looked at.
     pub generation: Option<i64>,
-    /// Accepted, Programmed, ResolvedRefs.
+    /// Accepted, Programmed, ResolvedRefs, InsecureFrontendValidationMode.
     pub conditions: Vec<Condition>,
     /// Where it is bound.
     pub addresses: Vec<IpAddr>,
@@ -81,17 +81,29 @@ pub(crate) struct GatewayFacts<'a> {
     pub generation: Option<i64>,
     /// Why it is not accepted as a whole.
     pub refused: Option<Refusal>,
+    /// What it refers to, besides its listeners, and is not there.
+    pub unresolved: Option<&'a Refusal>,
+    /// Where clients are served whose certificates do not verify.
+    pub insecure: Vec<String>,
     pub addresses: GatewayAddresses,
     pub listeners: &'a [ListenerState<'a>],
 }
 
 pub(crate) fn gateway(facts: &GatewayFacts<'_>, input: &Input) -> GatewayReport {
     let listeners: Vec<ListenerReport> = facts.listeners.iter().map(|l| listener(facts, l, input)).collect();
-    let conditions = vec![
+    let mut conditions = vec![
         gateway_accepted(facts, &listeners, input),
         gateway_programmed(facts, &listeners),
-        gateway_resolved(&listeners),
+        gateway_resolved(facts, &listeners),
     ];
+    if !facts.insecure.is_empty() {
+        let message = format!(
+            "tls.frontend ({}): clients are served though their certificates are missing or do not verify",
+            facts.insecure.join(", ")
+        );
+        let kind = condition::INSECURE_FRONTEND_VALIDATION_MODE;
+        conditions.push(Condition::yes(kind, reasons::CONFIGURATION_CHANGED, message));
+    }
     let addresses = if facts.refused.is_none() { facts.addresses.assigned.clone() } else { Vec::new() };
     GatewayReport { generation: facts.generation, conditions, addresses, listeners }
 }
@@ -145,7 +157,10 @@ fn gateway_programmed(facts: &GatewayFacts<'_>, listeners: &[ListenerReport]) ->
     Condition::yes(condition::PROGRAMMED, reasons::PROGRAMMED, message)
 }
 
-fn gateway_resolved(listeners: &[ListenerReport]) -> Condition {
+fn gateway_resolved(facts: &GatewayFacts<'_>, listeners: &[ListenerReport]) -> Condition {
+    if let Some((reason, message)) = facts.unresolved {
+        return Condition::no(condition::RESOLVED_REFS, reason, message);
+    }
     let unresolved = without(listeners, condition::RESOLVED_REFS);
     if unresolved.is_empty() {
         return Condition::yes(condition::RESOLVED_REFS, reasons::RESOLVED_REFS, "all references resolve");

@@ -52,7 +52,12 @@ const MAX_PARENTS: usize = 32;
 const MAX_ANCESTORS: usize = 16;
 
 const OF_CLASS: [&str; 2] = [condition::ACCEPTED, condition::SUPPORTED_VERSION];
-const OF_GATEWAY: [&str; 3] = [condition::ACCEPTED, condition::PROGRAMMED, condition::RESOLVED_REFS];
+const OF_GATEWAY: [&str; 4] = [
+    condition::ACCEPTED,
+    condition::INSECURE_FRONTEND_VALIDATION_MODE,
+    condition::PROGRAMMED,
+    condition::RESOLVED_REFS,
+];
 const OF_LISTENER: [&str; 5] = [
     condition::ACCEPTED,
     condition::CONFLICTED,

@@ -9,7 +9,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use kube::ResourceExt as _;
-use purlin_gateway_api::{Gateway, GatewayClass};
+use purlin_gateway_api::{FrontendTls, FrontendValidationMode, Gateway, GatewayClass};
 use purlin_resource::names::GATEWAY_CONTROLLER;
 
 use crate::attach::{self, RouteState};
@@ -17,12 +17,13 @@ use crate::backends::{self, Backends};
 use crate::certificates::Certificates;
 use crate::compiled::CompiledRoute;
 use crate::condition::Condition;
-use crate::grants::Grants;
+use crate::grants::{Grants, Referrer};
 use crate::hostname;
 use crate::input::{GatewayAddresses, Input};
 use crate::listeners::{self, ListenerState, Refusal, Speaks};
 use crate::model::{
-    Bind, ClusterName, Datagrams, Listener, ObjectName, RouteKind, RouteModel, RouteName, Serve, StreamRoute, Terminate,
+    Bind, Certificate, ClusterName, Datagrams, Listener, ObjectName, RouteKind, RouteModel, RouteName, Serve,
+    StreamRoute, Terminate,
 };
 use crate::policies::Policies;
 use crate::precedence::compare_names;
@@ -52,6 +53,10 @@ pub(crate) struct GatewayState<'a> {
     pub name: &'a ObjectName,
     pub object: &'a Gateway,
     pub refused: Option<Refusal>,
+    /// What it shows to backends.
+    pub client: Option<Arc<Certificate>>,
+    /// What it refers to, besides its listeners, and is not there.
+    pub unresolved: Option<Refusal>,
     pub addresses: GatewayAddresses,
     pub listeners: Vec<ListenerState<'a>>,
 }
@@ -136,10 +141,16 @@ fn read_gateways<'a>(input: &'a Input, certificates: &mut Certificates<'_>) -> V
     let mut gateways = Vec::new();
     for (name, object) in &input.gateways {
         let Some(class) = classes.get(object.spec.gateway_class_name.as_str()) else { continue };
+        let backend_tls = object.spec.tls.as_ref().and_then(|tls| tls.backend.as_ref());
+        let from = Referrer { kind: "Gateway", namespace: &name.namespace };
+        let client = backend_tls.and_then(|tls| tls.client_certificate_ref.as_ref());
+        let client = client.map(|reference| certificates.client(from, reference)).transpose();
         gateways.push(GatewayState {
             name,
             object,
             refused: gateway_refusal(object, class),
+            unresolved: client.as_ref().err().cloned(),
+            client: client.ok().flatten(),
             addresses: input.addresses.get(name).cloned().unwrap_or_default(),
             listeners: listeners::read(name, object, certificates),
         });
@@ -163,10 +174,6 @@ fn gateway_refusal(gateway: &Gateway, class: &GatewayClass) -> Option<Refusal> {
     if let Some(address) = spec.addresses.iter().find(|a| a.type_ != "IPAddress") {
         let message = format!("addresses: type {} is not supported; IPAddress is", address.type_);
         return Some((reasons::UNSUPPORTED_ADDRESS, message));
-    }
-    if spec.tls.as_ref().and_then(|t| t.backend.as_ref()).is_some_and(|b| b.client_certificate_ref.is_some()) {
-        let message = "tls.backend.clientCertificateRef is not supported; leave it out";
-        return Some((reasons::UNSUPPORTED_VALUE, message.to_owned()));
     }
     None
 }
@@ -199,10 +206,23 @@ fn gateway_report(gateway: &GatewayState<'_>, input: &Input) -> GatewayReport {
         name: gateway.name,
         generation: gateway.object.metadata.generation,
         refused: gateway.refused.clone(),
+        unresolved: gateway.unresolved.as_ref(),
+        insecure: insecure_ports(gateway.object),
         addresses: gateway.addresses.clone(),
         listeners: &gateway.listeners,
     };
     report::gateway(&facts, input)
+}
+
+/// Where clients are served whose certificates do not verify: `default` and ports.
+fn insecure_ports(gateway: &Gateway) -> Vec<String> {
+    let Some(frontend) = gateway.spec.tls.as_ref().and_then(|tls| tls.frontend.as_ref()) else { return Vec::new() };
+    let is_insecure = |tls: &FrontendTls| {
+        tls.validation.as_ref().is_some_and(|v| v.mode == FrontendValidationMode::AllowInsecureFallback)
+    };
+    let ports =
+        frontend.per_port.iter().filter(|port| is_insecure(&port.tls)).map(|port| format!("port {}", port.port));
+    is_insecure(&frontend.default).then(|| "default".to_owned()).into_iter().chain(ports).collect()
 }
 
 fn model(
@@ -228,7 +248,8 @@ fn model(
     }
     let names = served.iter().filter_map(|name| compiled.get(name)).flat_map(|route| route.clusters());
     let names = names.chain(&own_clusters);
-    model.clusters = backends::collect_clusters(backends, names, previous.map(|p| &p.clusters));
+    let clients = gateways.iter().filter_map(|g| Some((g.name, g.client.as_ref()?))).collect();
+    model.clusters = backends::collect_clusters(backends, names, &clients, previous.map(|p| &p.clusters));
     model
 }
 
@@ -250,9 +271,10 @@ fn add_listener(
         section: Arc::clone(&state.name),
         hostname: state.hostname.clone(),
         set: None,
-        tls: speaks
-            .terminates()
-            .then(|| Terminate { certificates: std::mem::take(&mut state.certificates), client_auth: None }),
+        tls: speaks.terminates().then(|| Terminate {
+            certificates: std::mem::take(&mut state.certificates),
+            client_auth: state.client_auth.take(),
+        }),
         serve: match speaks.kinds().contains(&RouteKind::HttpRoute) {
             true => Serve::Http(state.take_hosts()),
             false => Serve::Streams(state.take_streams()),

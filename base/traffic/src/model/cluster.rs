@@ -17,12 +17,14 @@ pub struct ClusterName {
     pub object: ObjectName,
     pub port: u16,
     pub usage: Usage,
+    /// The Gateway whose certificate the endpoints are shown, if they are shown one.
+    pub client: Option<ObjectName>,
 }
 
 impl ClusterName {
     /// For requests.
     pub fn new(kind: BackendKind, object: ObjectName, port: u16) -> Self {
-        Self { kind, object, port, usage: Usage::Http }
+        Self { kind, object, port, usage: Usage::Http, client: None }
     }
 }
 
@@ -61,7 +63,8 @@ impl fmt::Display for ClusterName {
             Usage::Stream => " (stream)",
             Usage::Terminated => " (terminated)",
             Usage::Datagrams => " (datagrams)",
-        })
+        })?;
+        self.client.iter().try_for_each(|gateway| write!(f, " (shown the certificate of Gateway {gateway})"))
     }
 }
 

@@ -120,7 +120,6 @@ fn parameters_and_what_else_a_gateway_asks_for_that_is_not_built() {
     refused("InvalidParameters", "infrastructure: {parametersRef: {group: '', kind: ConfigMap, name: x}}");
     refused("UnsupportedAddress", "addresses: [{type: Hostname, value: a.com}]");
     refused("UnsupportedAddress", "addresses: [{type: example.com/Named, value: a}]");
-    refused("UnsupportedValue", "tls: {backend: {clientCertificateRef: {name: x}}}");
     check(
         &[&gateway("infrastructure: {labels: {a: b}}")],
         &["gateway default/gw [127.0.0.1]: ok", "  http routes=0: ok", "bind 127.0.0.1:80 Http", "  gw/http *"],
@@ -242,8 +241,9 @@ fn tls_settings_that_are_not_built_are_refused() {
     check(
         &[&objects[0], &objects[1]],
         &[
-            "gateway default/gw [127.0.0.1]: Accepted=True/ListenersNotValid",
-            "  validated routes=0: Accepted=False/UnsupportedValue Programmed=False/Invalid",
+            "gateway default/gw [127.0.0.1]: Accepted=True/ListenersNotValid ResolvedRefs=False/ListenersNotResolved",
+            "  validated routes=0: Accepted=False/NoValidCACertificate Programmed=False/Invalid \
+             ResolvedRefs=False/InvalidCACertificateRef",
             "  free routes=0: OverlappingTLSConfig=True/OverlappingHostnames",
             "  pass routes=0: Accepted=False/UnsupportedValue Programmed=False/Invalid \
          OverlappingTLSConfig=True/OverlappingHostnames",
@@ -254,6 +254,155 @@ fn tls_settings_that_are_not_built_are_refused() {
             "  gw/free * certificate default/good",
         ],
     );
+}
+
+const AUTHORITIES: &str = r"
+kind: ConfigMap
+metadata: {name: ca, namespace: default}
+data: {ca.crt: '-----BEGIN CERTIFICATE-----'}
+---
+kind: ConfigMap
+metadata: {name: junk, namespace: default}
+data: {ca.crt: junk}
+---
+kind: ConfigMap
+metadata: {name: far, namespace: other}
+data: {ca.crt: '-----BEGIN CERTIFICATE-----'}
+---
+kind: ConfigMap
+metadata: {name: allowed, namespace: other}
+data: {ca.crt: '-----BEGIN CERTIFICATE-----'}
+---
+kind: ReferenceGrant
+metadata: {name: g, namespace: other}
+spec:
+  from: [{group: gateway.networking.k8s.io, kind: Gateway, namespace: default}]
+  to: [{group: '', kind: ConfigMap, name: allowed}]
+";
+
+#[test]
+fn clients_are_asked_for_certificates_by_port() {
+    let by_port = |port: u16, references: &str, mode: &str| {
+        let validation = format!("{{caCertificateRefs: [{references}]{mode}}}");
+        format!("      - {{port: {port}, tls: {{validation: {validation}}}}}\n")
+    };
+    let reference = |name: &str| format!("{{group: '', kind: ConfigMap, name: {name}}}");
+    let frontend = [
+        "\n  tls:\n    frontend:\n      default: {validation: {caCertificateRefs: [{group: '', kind: ConfigMap, name: ca}]}}\n"
+            .to_owned(),
+        "      perPort:\n      - {port: 2, tls: {}}\n".to_owned(),
+        by_port(3, &reference("junk"), ""),
+        by_port(4, "{group: '', kind: Secret, name: ca}", ", mode: AllowInsecureFallback"),
+        by_port(5, "{group: '', kind: ConfigMap, name: far, namespace: other}", ""),
+        by_port(6, "{group: '', kind: ConfigMap, name: allowed, namespace: other}", ", mode: AllowInsecureFallback"),
+        by_port(7, &[reference("absent"), reference("ca")].join(", "), ""),
+        by_port(8, &reference("ca"), ", mode: AllowWhoever"),
+    ];
+    let mut listeners: String = (1..=8).map(|port| https(port, "{name: good}")).collect();
+    listeners.push_str("  - {name: plain, port: 9, protocol: HTTP}\n");
+    listeners
+        .push_str("  - {name: tls, port: 10, protocol: TLS, tls: {mode: Terminate, certificateRefs: [{name: good}]}}");
+    let (chain, key) = PEM;
+    let objects =
+        [gateway(&listeners) + &frontend.concat(), secret("default", "good", "kubernetes.io/tls", chain, key)];
+    let no_authority = |reason: &str| {
+        format!("Accepted=False/NoValidCACertificate Programmed=False/Invalid ResolvedRefs=False/{reason}")
+    };
+    check(
+        &[&objects[0], &objects[1], AUTHORITIES],
+        &[
+            "gateway default/gw [127.0.0.1]: Accepted=True/ListenersNotValid ResolvedRefs=False/ListenersNotResolved \
+             InsecureFrontendValidationMode=True/ConfigurationChanged",
+            "  s1 routes=0: ok",
+            "  s2 routes=0: ok",
+            &format!("  s3 routes=0: {}", no_authority("InvalidCACertificateRef")),
+            &format!("  s4 routes=0: {}", no_authority("InvalidCACertificateKind")),
+            &format!("  s5 routes=0: {}", no_authority("RefNotPermitted")),
+            "  s6 routes=0: ok",
+            "  s7 routes=0: ResolvedRefs=False/InvalidCACertificateRef",
+            "  s8 routes=0: Accepted=False/UnsupportedValue Programmed=False/Invalid",
+            "  plain routes=0: ok",
+            "  tls routes=0 TLSRoute: ok",
+            "bind 127.0.0.1:1 Tls",
+            "  gw/s1 * certificate default/good clients(1 bundles optional=false)",
+            "bind 127.0.0.1:2 Tls",
+            "  gw/s2 * certificate default/good",
+            "bind 127.0.0.1:6 Tls",
+            "  gw/s6 * certificate default/good clients(1 bundles optional=true)",
+            "bind 127.0.0.1:7 Tls",
+            "  gw/s7 * certificate default/good clients(1 bundles optional=false)",
+            "bind 127.0.0.1:9 Http",
+            "  gw/plain *",
+            "bind 127.0.0.1:10 Tls",
+            "  gw/tls * certificate default/good",
+        ],
+    );
+    let output = translate(&input(&[BASE, &objects[0], &objects[1], AUTHORITIES]), None);
+    let report = output.gateways.values().next().unwrap();
+    assert_eq!(
+        message_of(&report.conditions, "InsecureFrontendValidationMode"),
+        "tls.frontend (port 4, port 6): clients are served though their certificates are missing or do not verify"
+    );
+}
+
+#[test]
+fn backends_are_shown_the_certificate_of_the_gateway() {
+    let (chain, key) = PEM;
+    let secrets = [
+        secret("default", "client", "kubernetes.io/tls", chain, key),
+        secret("default", "junk", "kubernetes.io/tls", "junk", key),
+        secret("other", "far", "kubernetes.io/tls", chain, key),
+    ];
+    let shown = |reference: &str| {
+        GATEWAY.replace("spec: {", &format!("spec: {{tls: {{backend: {{clientCertificateRef: {{{reference}}}}}}}, "))
+    };
+    let policy = "kind: BackendTLSPolicy\nmetadata: {name: p, namespace: default}\nspec: {targetRefs: [{group: '', kind: Service, \
+                  name: web}], validation: {hostname: a.com, wellKnownCACertificates: System}}";
+    let plain = "kind: Service\nmetadata: {name: plain, namespace: default}\nspec: {ports: [{port: 80}]}";
+    let second = GATEWAY.replace("name: gw", "name: second").replace("port: 80", "port: 81");
+    let mirror = "{type: RequestMirror, requestMirror: {backendRef: {name: web, port: 80}}}";
+    let route = format!(
+        "kind: HTTPRoute\nmetadata: {{name: r, namespace: default}}\nspec: {{parentRefs: [{{name: gw}}, {{name: second}}], rules: \
+         [{{filters: [{mirror}], backendRefs: [{{name: web, port: 80, filters: [{mirror}]}}, {{name: plain, port: 80}}]}}]}}"
+    );
+    let ours = "default/web:80 (shown the certificate of Gateway default/gw)";
+    check(
+        &[&shown("name: client"), &second, &route, policy, plain, &secrets[0]],
+        &[
+            "gateway default/gw [127.0.0.1]: ok",
+            "  http routes=1: ok",
+            "gateway default/second [127.0.0.1]: ok",
+            "  http routes=1: ok",
+            "route default/r at gw: ok",
+            "route default/r at second: ok",
+            "policy default/p at gw: ok",
+            "policy default/p at second: ok",
+            "bind 127.0.0.1:80 Http",
+            "  gw/http *",
+            &format!("    * / [r#0] mirror({ours} 1/1) -> {ours}*1 mirror({ours} 1/1) -> default/plain:80*1"),
+            "bind 127.0.0.1:81 Http",
+            "  second/http *",
+            "    * / [r#0] mirror(default/web:80 1/1) -> default/web:80*1 mirror(default/web:80 1/1) -> default/plain:80*1",
+            "cluster default/plain:80 Http1 []",
+            "cluster default/web:80 Http1 tls(a.com by system) [10.0.0.1:8080 10.0.0.2:8080]",
+            &format!("cluster {ours} Http1 tls(a.com by system shows default/client) [10.0.0.1:8080 10.0.0.2:8080]"),
+        ],
+    );
+    for (reference, reason) in [
+        ("name: absent", "InvalidClientCertificateRef"),
+        ("name: junk", "InvalidClientCertificateRef"),
+        ("name: client, kind: ConfigMap", "InvalidClientCertificateRef"),
+        ("name: client, group: a.com", "InvalidClientCertificateRef"),
+        ("name: far, namespace: other", "RefNotPermitted"),
+    ] {
+        let mut objects = vec![BASE];
+        objects.extend(secrets.iter().map(String::as_str));
+        let gateway = shown(reference);
+        objects.push(&gateway);
+        let output = translate(&input(&objects), None);
+        let report = output.gateways.values().next().unwrap();
+        assert_eq!(verdict(&report.conditions), format!("ResolvedRefs=False/{reason}"), "{reference}");
+    }
 }
 
 #[test]

@@ -169,7 +169,7 @@ fn verdict(conditions: &[Condition]) -> String {
     let usual = |c: &&Condition| {
         c.status != (c.kind == "Conflicted")
             && c.reason != reasons::LISTENERS_NOT_VALID
-            && !["PartiallyInvalid", "OverlappingTLSConfig"].contains(&c.kind)
+            && !["InsecureFrontendValidationMode", "PartiallyInvalid", "OverlappingTLSConfig"].contains(&c.kind)
     };
     let unusual = conditions.iter().filter(|c| !usual(c));
     let shown: Vec<String> =
@@ -183,6 +183,9 @@ fn show_model(out: &mut String, model: &RouteModel) {
         for listener in &bind.listeners {
             let mut certificates: String =
                 listener.certificates().iter().map(|c| format!(" certificate {}", c.secret)).collect();
+            if let Some(auth) = listener.tls.as_ref().and_then(|tls| tls.client_auth.as_ref()) {
+                let _ = write!(certificates, " clients({} bundles optional={})", auth.authorities.len(), auth.optional);
+            }
             if bind.protocol == Protocol::Tls && listener.tls.is_none() {
                 certificates.push_str(" passthrough");
             }
