@@ -19,26 +19,35 @@ use crate::translate::GatewayState;
 
 /// A parent of a route that is ours.
 pub(crate) struct Parent<'r> {
-    /// Its place in the list of Gateways.
+    /// The place of the Gateway in the list of Gateways.
     pub gateway: usize,
+    /// The ListenerSet, where that is the parent.
+    pub set: Option<ObjectName>,
     /// As the route has it.
     pub reference: &'r ParentReference,
 }
 
-pub(crate) fn our_parents<'r>(
-    name: &RouteName,
-    route: &'r Route,
-    gateways: &HashMap<ObjectName, usize>,
-) -> Vec<Parent<'r>> {
-    let ours = |reference: &'r ParentReference| {
-        if reference.group != GROUP || reference.kind != "Gateway" {
+/// Gateways of ours and the ListenerSets that name them, to the place of the Gateway.
+#[derive(Default)]
+pub(crate) struct Ours {
+    pub gateways: HashMap<ObjectName, usize>,
+    pub sets: HashMap<ObjectName, usize>,
+}
+
+pub(crate) fn our_parents<'r>(name: &RouteName, route: &'r Route, ours: &Ours) -> Vec<Parent<'r>> {
+    let find = |reference: &'r ParentReference| {
+        if reference.group != GROUP {
             return None;
         }
         let namespace = reference.namespace.as_deref().unwrap_or(&name.object.namespace);
-        let gateway = *gateways.get(&ObjectName::new(namespace, &reference.name))?;
-        Some(Parent { gateway, reference })
+        let parent = ObjectName::new(namespace, &reference.name);
+        match reference.kind.as_str() {
+            "Gateway" => Some(Parent { gateway: *ours.gateways.get(&parent)?, set: None, reference }),
+            "ListenerSet" => Some(Parent { gateway: *ours.sets.get(&parent)?, set: Some(parent), reference }),
+            _ => None,
+        }
     };
-    route.parent_refs().iter().filter_map(ours).collect()
+    route.parent_refs().iter().filter_map(find).collect()
 }
 
 /// A route and which of its rules are not served, by index.
@@ -110,9 +119,17 @@ pub(crate) fn attach(
 ) -> Result<String, Refusal> {
     let (name, kind) = (route.name, route.name.kind.name());
     let reference = parent.reference;
-    let whose = format!("Gateway {}", gateway.name);
+    let whose = match &parent.set {
+        None => format!("Gateway {}", gateway.name),
+        Some(set) => format!("ListenerSet {set}"),
+    };
+    if gateway.sets.iter().any(|set| Some(set.name) == parent.set.as_ref() && !set.allowed) {
+        let message = format!("{whose} is not allowed by its Gateway");
+        return Err((reasons::NO_MATCHING_PARENT, message));
+    }
     let selects = |l: &ListenerState<'_>| {
-        reference.section_name.as_deref().is_none_or(|section| section.is_empty() || section == &*l.name)
+        l.owner.set == parent.set.as_ref()
+            && reference.section_name.as_deref().is_none_or(|section| section.is_empty() || section == &*l.name)
             && reference.port.is_none_or(|port| port == l.spec.port)
     };
     let mut selected: Vec<&mut ListenerState<'_>> = gateway.listeners.iter_mut().filter(|l| selects(l)).collect();
@@ -120,7 +137,7 @@ pub(crate) fn attach(
         let message = format!("{whose} has no listener with this sectionName and port");
         return Err((reasons::NO_MATCHING_PARENT, message));
     }
-    selected.retain(|l| l.allows.permit(name.kind, &gateway.name.namespace, &name.object.namespace, input));
+    selected.retain(|l| l.allows.permit(name.kind, &l.owner.object().namespace, &name.object.namespace, input));
     if selected.is_empty() {
         let message = format!("no listener of {whose} allows {kind}s of namespace {}", name.object.namespace);
         return Err((reasons::NOT_ALLOWED_BY_LISTENERS, message));

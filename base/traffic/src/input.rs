@@ -8,10 +8,11 @@ use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Secret, Service};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use kube::ResourceExt as _;
 use purlin_gateway_api::{
-    BackendTlsPolicy, Gateway, GatewayClass, GrpcRoute, HttpRoute, ReferenceGrant, TcpRoute, TlsRoute, UdpRoute,
+    BackendTlsPolicy, Gateway, GatewayClass, GrpcRoute, HttpRoute, ListenerSet, ReferenceGrant, TcpRoute, TlsRoute,
+    UdpRoute,
 };
 
-use crate::model::{ObjectName, RouteName};
+use crate::model::{ListenerName, ObjectName, RouteName};
 
 /// The objects and what else decides of the routes. All of a kind are given; translation picks what is ours.
 #[derive(Clone, Debug, Default)]
@@ -19,6 +20,7 @@ use crate::model::{ObjectName, RouteName};
 pub struct Input {
     pub gateway_classes: BTreeMap<String, Arc<GatewayClass>>,
     pub gateways: BTreeMap<ObjectName, Arc<Gateway>>,
+    pub listener_sets: BTreeMap<ObjectName, Arc<ListenerSet>>,
     pub http_routes: BTreeMap<ObjectName, Arc<HttpRoute>>,
     pub grpc_routes: BTreeMap<ObjectName, Arc<GrpcRoute>>,
     pub tls_routes: BTreeMap<ObjectName, Arc<TlsRoute>>,
@@ -66,9 +68,9 @@ pub struct PlaneReport {
     /// Sockets that could not be bound, and why.
     pub binds: BTreeMap<SocketAddr, String>,
     /// Listeners that are not served, and why.
-    pub refused: BTreeMap<(ObjectName, Arc<str>), String>,
-    /// Listeners (Gateway and section) whose certificates could not all be used.
-    pub listeners: BTreeMap<(ObjectName, Arc<str>), Unusable>,
+    pub refused: BTreeMap<ListenerName, String>,
+    /// Listeners whose certificates could not all be used.
+    pub listeners: BTreeMap<ListenerName, Unusable>,
     /// Rules (route and index) that could not be compiled, and why.
     pub rules: BTreeMap<(RouteName, u32), String>,
 }

@@ -28,6 +28,7 @@ pub mod reasons;
 mod report;
 mod route;
 mod rules;
+mod sets;
 pub mod status;
 mod streams;
 #[cfg(test)]
@@ -36,6 +37,8 @@ mod translate;
 
 pub use condition::Condition;
 pub use input::{AddressProblem, GatewayAddresses, Input, PlaneReport, Unusable};
-pub use report::{ClassReport, GatewayReport, ListenerReport, ParentReport, PolicyReport, RouteReport};
+pub use report::{
+    ClassReport, GatewayReport, ListenerReport, ListenerSetReport, ParentReport, PolicyReport, RouteReport,
+};
 pub use rules::REGEX_SIZE_LIMIT;
 pub use translate::{Output, translate};

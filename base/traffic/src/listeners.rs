@@ -15,8 +15,8 @@ use crate::certificates::Certificates;
 use crate::grants::Referrer;
 use crate::input::Input;
 use crate::model::{
-    Certificate, ClientAuth, ClusterName, Host, Hostname, ObjectName, Protocol, RouteKind, RouteName, StreamHost,
-    StreamRoute,
+    Certificate, ClientAuth, ClusterName, Host, Hostname, ListenerName, ObjectName, Protocol, RouteKind, RouteName,
+    StreamHost, StreamRoute,
 };
 use crate::precedence::{self, Candidate, HostRank};
 use crate::{hostname, reasons};
@@ -76,8 +76,28 @@ impl Speaks {
     }
 }
 
+/// Whose a listener is: the Gateway's own, or that of a ListenerSet.
+#[derive(Clone, Copy)]
+pub(crate) struct Owner<'a> {
+    pub gateway: &'a ObjectName,
+    pub set: Option<&'a ObjectName>,
+}
+
+impl<'a> Owner<'a> {
+    /// The object that the listener stands in.
+    pub(crate) fn object(self) -> &'a ObjectName {
+        self.set.unwrap_or(self.gateway)
+    }
+
+    fn referrer(self) -> Referrer<'a> {
+        let kind = if self.set.is_some() { "ListenerSet" } else { "Gateway" };
+        Referrer { kind, namespace: &self.object().namespace }
+    }
+}
+
 /// A listener, as far as it is known.
 pub(crate) struct ListenerState<'a> {
+    pub owner: Owner<'a>,
     pub spec: &'a Listener,
     pub name: Arc<str>,
     pub hostname: Option<Hostname>,
@@ -140,6 +160,12 @@ impl AllowedRoutes {
 }
 
 impl ListenerState<'_> {
+    /// Its name in the model.
+    pub(crate) fn full_name(&self) -> ListenerName {
+        let (gateway, set) = (self.owner.gateway.clone(), self.owner.set.cloned());
+        ListenerName { gateway, set, section: Arc::clone(&self.name) }
+    }
+
     /// Whether the data plane gets it.
     pub(crate) fn is_served(&self) -> bool {
         let usable = self.speaks.is_some_and(|speaks| !speaks.terminates() || !self.certificates.is_empty());
@@ -197,21 +223,24 @@ impl ListenerState<'_> {
     }
 }
 
-/// The listeners of a Gateway, without routes.
+/// The listeners of a Gateway, or of a ListenerSet, without routes. They give way to those `before` them.
 pub(crate) fn read<'a>(
-    name: &ObjectName,
-    gateway: &'a Gateway,
+    owner: Owner<'a>,
+    specs: &'a [Listener],
+    gateway: &Gateway,
+    before: &[ListenerState<'a>],
     certificates: &mut Certificates<'_>,
 ) -> Vec<ListenerState<'a>> {
-    let mut listeners: Vec<_> = gateway.spec.listeners.iter().map(|spec| read_one(spec)).collect();
+    let mut listeners: Vec<_> = specs.iter().map(|spec| read_one(owner, spec)).collect();
     find_conflicts(&mut listeners);
+    give_way(&mut listeners, before);
     find_overlaps(&mut listeners);
-    let from = Referrer { kind: "Gateway", namespace: &name.namespace };
+    let from = owner.referrer();
     for listener in listeners.iter_mut().filter(|l| l.speaks.is_some_and(Speaks::terminates)) {
         let references = listener.spec.tls.as_ref().map(|tls| tls.certificate_refs.as_slice()).unwrap_or_default();
         let (found, problem) = certificates.resolve(from, references);
         listener.certificates = found;
-        let unverified = ask_clients(listener, gateway, from, certificates);
+        let unverified = ask_clients(listener, gateway, certificates);
         // Of several reasons the one that stops traffic is said.
         listener.unresolved = problem.or(unverified).or(listener.unresolved.take());
     }
@@ -223,9 +252,9 @@ pub(crate) fn read<'a>(
 fn ask_clients(
     listener: &mut ListenerState<'_>,
     gateway: &Gateway,
-    from: Referrer<'_>,
     certificates: &Certificates<'_>,
 ) -> Option<Refusal> {
+    let from = Referrer { kind: "Gateway", namespace: &listener.owner.gateway.namespace };
     let frontend = gateway.spec.tls.as_ref()?.frontend.as_ref()?;
     let own = frontend.per_port.iter().find(|p| p.port == listener.spec.port).map(|p| &p.tls);
     let validation = own.unwrap_or(&frontend.default).validation.as_ref()?;
@@ -248,7 +277,7 @@ fn ask_clients(
     problem
 }
 
-fn read_one(spec: &Listener) -> ListenerState<'_> {
+fn read_one<'a>(owner: Owner<'a>, spec: &'a Listener) -> ListenerState<'a> {
     let speaks = Speaks::of(spec);
     let refused = match speaks {
         None => Some((
@@ -259,6 +288,7 @@ fn read_one(spec: &Listener) -> ListenerState<'_> {
     };
     let (allows, unresolved) = allowed_routes(spec, speaks);
     ListenerState {
+        owner,
         spec,
         name: spec.name.as_str().into(),
         hostname: spec.hostname.as_deref().filter(|h| !h.is_empty()).map(Hostname::parse),
@@ -357,6 +387,23 @@ fn find_conflicts(listeners: &mut [ListenerState<'_>]) {
         for (i, conflict) in conflicts {
             listeners[i].conflict = Some(conflict);
         }
+    }
+}
+
+/// Of a listener and one of an object before it, the latter is served. Who owns it is not said: it may be somebody else's.
+fn give_way(listeners: &mut [ListenerState<'_>], before: &[ListenerState<'_>]) {
+    let is_udp = |l: &ListenerState<'_>| l.speaks == Some(Speaks::Udp);
+    for listener in listeners.iter_mut().filter(|l| l.conflict.is_none()) {
+        let shares = |other: &&ListenerState<'_>| {
+            other.conflict.is_none() && other.spec.port == listener.spec.port && is_udp(other) == is_udp(listener)
+        };
+        let found = before.iter().filter(shares).find_map(|other| conflict(listener, other));
+        listener.conflict = found.map(|(reason, what)| {
+            let port = listener.spec.port;
+            let message =
+                format!("{what} on port {port}: a listener of the Gateway, or of an older ListenerSet, is served");
+            (reason, message)
+        });
     }
 }
 

@@ -10,7 +10,7 @@ use purlin_gateway_api::ParentReference;
 use crate::condition::Condition;
 use crate::input::{AddressProblem, GatewayAddresses, Input, Unusable};
 use crate::listeners::{ListenerState, Refusal};
-use crate::model::{ObjectName, RouteKind};
+use crate::model::RouteKind;
 use crate::reasons::{self, condition};
 
 /// Of a GatewayClass.
@@ -31,8 +31,27 @@ pub struct GatewayReport {
     pub conditions: Vec<Condition>,
     /// Where it is bound.
     pub addresses: Vec<IpAddr>,
-    /// One entry a listener, in the Gateway's order.
+    /// How many ListenerSets are accepted.
+    pub attached_listener_sets: i32,
+    /// One entry for each of its own listeners, in its order.
     pub listeners: Vec<ListenerReport>,
+}
+
+/// Of a ListenerSet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ListenerSetReport {
+    /// The generation that was looked at.
+    pub generation: Option<i64>,
+    /// Accepted, Programmed.
+    pub conditions: Vec<Condition>,
+    /// One entry a listener, in the set's order.
+    pub listeners: Vec<ListenerReport>,
+}
+
+impl ListenerSetReport {
+    pub(crate) fn is_accepted(&self) -> bool {
+        self.conditions.iter().any(|c| c.kind == condition::ACCEPTED && c.status)
+    }
 }
 
 /// Of a listener.
@@ -77,7 +96,6 @@ pub struct PolicyReport {
 
 /// What a Gateway's report is made of.
 pub(crate) struct GatewayFacts<'a> {
-    pub name: &'a ObjectName,
     pub generation: Option<i64>,
     /// Why it is not accepted as a whole.
     pub refused: Option<Refusal>,
@@ -86,10 +104,11 @@ pub(crate) struct GatewayFacts<'a> {
     /// Where clients are served whose certificates do not verify.
     pub insecure: Vec<String>,
     pub addresses: GatewayAddresses,
-    pub listeners: &'a [ListenerState<'a>],
+    /// Its own.
+    pub listeners: Vec<&'a ListenerState<'a>>,
 }
 
-pub(crate) fn gateway(facts: &GatewayFacts<'_>, input: &Input) -> GatewayReport {
+pub(crate) fn gateway(facts: &GatewayFacts<'_>, attached_sets: usize, input: &Input) -> GatewayReport {
     let listeners: Vec<ListenerReport> = facts.listeners.iter().map(|l| listener(facts, l, input)).collect();
     let mut conditions = vec![
         gateway_accepted(facts, &listeners, input),
@@ -105,7 +124,58 @@ pub(crate) fn gateway(facts: &GatewayFacts<'_>, input: &Input) -> GatewayReport 
         conditions.push(Condition::yes(kind, reasons::CONFIGURATION_CHANGED, message));
     }
     let addresses = if facts.refused.is_none() { facts.addresses.assigned.clone() } else { Vec::new() };
-    GatewayReport { generation: facts.generation, conditions, addresses, listeners }
+    let attached_listener_sets = i32::try_from(attached_sets).unwrap_or(i32::MAX);
+    GatewayReport { generation: facts.generation, conditions, addresses, attached_listener_sets, listeners }
+}
+
+/// Of a set with these listeners, which the Gateway allows or not.
+pub(crate) fn listener_set(
+    facts: &GatewayFacts<'_>,
+    (generation, allowed): (Option<i64>, bool),
+    listeners: &[&ListenerState<'_>],
+    input: &Input,
+) -> ListenerSetReport {
+    let listeners: Vec<ListenerReport> = listeners.iter().map(|l| listener(facts, l, input)).collect();
+    let named = |kind: &str| listeners.iter().filter(|l| has(l, kind)).map(|l| &*l.name).collect::<Vec<_>>();
+    let (accepted, programmed) = (named(condition::ACCEPTED), named(condition::PROGRAMMED));
+    let both = |reason, message: &str| [Err((reason, message.to_owned())), Err((reason, message.to_owned()))];
+    let [accepted, programmed] = match () {
+        () if !allowed => {
+            both(reasons::NOT_ALLOWED, "the Gateway's allowedListeners do not allow sets of this namespace")
+        }
+        () if facts.refused.is_some() => [
+            Err((reasons::PARENT_NOT_ACCEPTED, "the Gateway is not accepted".to_owned())),
+            Err((reasons::PARENT_NOT_PROGRAMMED, "the Gateway is not accepted".to_owned())),
+        ],
+        () if accepted.is_empty() => {
+            both(reasons::LISTENERS_NOT_VALID, "no listener is accepted; see the conditions of the listeners")
+        }
+        () => [
+            match accepted.len() == listeners.len() {
+                true => Ok((reasons::ACCEPTED, "all listeners are accepted".to_owned())),
+                false => {
+                    let message = format!("only {} accepted; see the conditions of the listeners", accepted.join(", "));
+                    Ok((reasons::LISTENERS_NOT_VALID, message))
+                }
+            },
+            match () {
+                () if facts.addresses.assigned.is_empty() => {
+                    Err((reasons::PARENT_NOT_PROGRAMMED, "the Gateway has no address".to_owned()))
+                }
+                () if programmed.is_empty() => Err((
+                    reasons::LISTENERS_NOT_VALID,
+                    "no listener is served; see the conditions of the listeners".to_owned(),
+                )),
+                () => Ok((reasons::PROGRAMMED, format!("listening for {}", programmed.join(", ")))),
+            },
+        ],
+    };
+    let condition = |kind, verdict: Result<Refusal, Refusal>| match verdict {
+        Ok((reason, message)) => Condition::yes(kind, reason, message),
+        Err((reason, message)) => Condition::no(kind, reason, message),
+    };
+    let conditions = vec![condition(condition::ACCEPTED, accepted), condition(condition::PROGRAMMED, programmed)];
+    ListenerSetReport { generation, conditions, listeners }
 }
 
 /// The names of the listeners that do not have the condition.
@@ -126,7 +196,7 @@ fn gateway_accepted(facts: &GatewayFacts<'_>, listeners: &[ListenerReport], inpu
         let message = "no listener is accepted; see the conditions of the listeners";
         return Condition::no(condition::ACCEPTED, reasons::LISTENERS_NOT_VALID, message);
     }
-    let is_invalid = |l: &&ListenerState<'_>| !serves(facts, l, input) || refused.contains(&&*l.name);
+    let is_invalid = |l: &&&ListenerState<'_>| !serves(l, input) || refused.contains(&&*l.name);
     let invalid: Vec<&str> = facts.listeners.iter().filter(is_invalid).map(|l| &*l.name).collect();
     if invalid.is_empty() {
         return Condition::yes(condition::ACCEPTED, reasons::ACCEPTED, "all listeners are accepted");
@@ -178,14 +248,19 @@ fn listener(facts: &GatewayFacts<'_>, listener: &ListenerState<'_>, input: &Inpu
     let accepts = format!("{} on port {}", listener.spec.protocol, listener.spec.port);
     let listens = format!("listening on {}", sockets.join(", "));
     let resolves = "all references resolve".to_owned();
-    let unbound = refused(facts, listener, input).or_else(|| unbound(facts, listener, input));
-    let unusable = unusable(facts, listener, input).map(|why| (reasons::INVALID_CERTIFICATE_REF, why.message.clone()));
+    let unbound = refused(listener, input).or_else(|| unbound(facts, listener, input));
+    let unusable = unusable(listener, input).map(|why| (reasons::INVALID_CERTIFICATE_REF, why.message.clone()));
     let accepted = listener.refused.as_ref().or(listener.conflict.as_ref()).or(unbound.as_ref());
     let unresolved = unusable.as_ref().or(listener.unresolved.as_ref());
     let programmed = match () {
         () if facts.refused.is_some() => Some((reasons::INVALID, "the Gateway is not accepted".to_owned())),
-        () if accepted.is_some() => Some((reasons::INVALID, "the listener is not accepted".to_owned())),
-        () if !serves(facts, listener, input) => {
+        () if accepted.is_some() => {
+            // Of a listener in a set, Programmed has the reason of the conflict too.
+            let conflict = listener.conflict.as_ref().filter(|_| listener.owner.set.is_some());
+            let reason = conflict.map_or(reasons::INVALID, |(reason, _)| reason);
+            Some((reason, "the listener is not accepted".to_owned()))
+        }
+        () if !serves(listener, input) => {
             Some((reasons::INVALID, "the listener has no certificate that can be served".to_owned()))
         }
         () if facts.addresses.assigned.is_empty() => Some((reasons::INVALID, "the Gateway has no address".to_owned())),
@@ -213,19 +288,19 @@ fn listener(facts: &GatewayFacts<'_>, listener: &ListenerState<'_>, input: &Inpu
 }
 
 /// What the data plane says of the listener's certificates.
-fn unusable<'i>(facts: &GatewayFacts<'_>, listener: &ListenerState<'_>, input: &'i Input) -> Option<&'i Unusable> {
-    input.plane.listeners.get(&(facts.name.clone(), Arc::clone(&listener.name)))
+fn unusable<'i>(listener: &ListenerState<'_>, input: &'i Input) -> Option<&'i Unusable> {
+    input.plane.listeners.get(&listener.full_name())
 }
 
 /// Why the data plane does not serve the listener.
-fn refused(facts: &GatewayFacts<'_>, listener: &ListenerState<'_>, input: &Input) -> Option<Refusal> {
-    let why = input.plane.refused.get(&(facts.name.clone(), Arc::clone(&listener.name)))?;
+fn refused(listener: &ListenerState<'_>, input: &Input) -> Option<Refusal> {
+    let why = input.plane.refused.get(&listener.full_name())?;
     Some((reasons::UNSUPPORTED_VALUE, why.clone()))
 }
 
 /// Whether the data plane has the listener, and something to serve it with.
-fn serves(facts: &GatewayFacts<'_>, listener: &ListenerState<'_>, input: &Input) -> bool {
-    listener.is_served() && unusable(facts, listener, input).is_none_or(|why| why.served)
+fn serves(listener: &ListenerState<'_>, input: &Input) -> bool {
+    listener.is_served() && unusable(listener, input).is_none_or(|why| why.served)
 }
 
 /// Where the listener is bound.

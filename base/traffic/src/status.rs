@@ -5,15 +5,17 @@
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1 as meta;
 use purlin_gateway_api::{
-    GROUP, GatewayClassStatus, GatewayStatus, GatewayStatusAddress, ListenerStatus, PolicyAncestorStatus, PolicyStatus,
-    RouteGroupKind, RouteParentStatus, RouteStatus, SupportedFeature,
+    GROUP, GatewayClassStatus, GatewayStatus, GatewayStatusAddress, ListenerSetStatus, ListenerStatus,
+    PolicyAncestorStatus, PolicyStatus, RouteGroupKind, RouteParentStatus, RouteStatus, SupportedFeature,
 };
 use purlin_resource::names::GATEWAY_CONTROLLER;
 
 use crate::condition::merge;
 use crate::model::RouteKind;
 use crate::reasons::condition;
-use crate::report::{ClassReport, GatewayReport, ListenerReport, ParentReport, PolicyReport, RouteReport};
+use crate::report::{
+    ClassReport, GatewayReport, ListenerReport, ListenerSetReport, ParentReport, PolicyReport, RouteReport,
+};
 
 /// The features of Gateway API that are built, in alphabetical order.
 pub const FEATURES: [&str; 26] = [
@@ -66,6 +68,7 @@ const OF_LISTENER: [&str; 5] = [
     condition::RESOLVED_REFS,
 ];
 const OF_POLICY: [&str; 2] = [condition::ACCEPTED, condition::RESOLVED_REFS];
+const OF_SET: [&str; 2] = [condition::ACCEPTED, condition::PROGRAMMED];
 const OF_ROUTE: [&str; 3] = [condition::ACCEPTED, condition::PARTIALLY_INVALID, condition::RESOLVED_REFS];
 
 /// The status of a GatewayClass.
@@ -80,17 +83,7 @@ pub fn class(has: Option<&GatewayClassStatus>, report: &ClassReport, now: &meta:
 /// The status of a Gateway.
 pub fn gateway(has: Option<&GatewayStatus>, report: &GatewayReport, now: &meta::Time) -> GatewayStatus {
     let conditions = has.map(|s| s.conditions.as_slice()).unwrap_or_default();
-    let listener = |report: &ListenerReport, generation| {
-        let has = has.and_then(|s| s.listeners.iter().find(|l| l.name == *report.name));
-        let conditions = has.map(|s| s.conditions.as_slice()).unwrap_or_default();
-        let kind = |kind: &RouteKind| RouteGroupKind { group: GROUP.to_owned(), kind: kind.name().to_owned() };
-        ListenerStatus {
-            name: report.name.to_string(),
-            supported_kinds: report.kinds.iter().map(kind).collect(),
-            attached_routes: report.attached_routes,
-            conditions: merge(conditions, &report.conditions, &OF_LISTENER, generation, now),
-        }
-    };
+    let listeners = has.map(|s| s.listeners.as_slice()).unwrap_or_default();
     GatewayStatus {
         addresses: report
             .addresses
@@ -98,8 +91,39 @@ pub fn gateway(has: Option<&GatewayStatus>, report: &GatewayReport, now: &meta::
             .map(|ip| GatewayStatusAddress { type_: "IPAddress".to_owned(), value: ip.to_string() })
             .collect(),
         conditions: merge(conditions, &report.conditions, &OF_GATEWAY, report.generation, now),
-        listeners: report.listeners.iter().map(|l| listener(l, report.generation)).collect(),
-        ..has.cloned().unwrap_or_default()
+        attached_listener_sets: Some(report.attached_listener_sets),
+        listeners: report.listeners.iter().map(|l| listener(listeners, l, report.generation, now)).collect(),
+    }
+}
+
+/// The status of a ListenerSet.
+pub fn listener_set(
+    has: Option<&ListenerSetStatus>,
+    report: &ListenerSetReport,
+    now: &meta::Time,
+) -> ListenerSetStatus {
+    let conditions = has.map(|s| s.conditions.as_slice()).unwrap_or_default();
+    let listeners = has.map(|s| s.listeners.as_slice()).unwrap_or_default();
+    ListenerSetStatus {
+        conditions: merge(conditions, &report.conditions, &OF_SET, report.generation, now),
+        listeners: report.listeners.iter().map(|l| listener(listeners, l, report.generation, now)).collect(),
+    }
+}
+
+fn listener(
+    has: &[ListenerStatus],
+    report: &ListenerReport,
+    generation: Option<i64>,
+    now: &meta::Time,
+) -> ListenerStatus {
+    let has = has.iter().find(|l| l.name == *report.name);
+    let conditions = has.map(|s| s.conditions.as_slice()).unwrap_or_default();
+    let kind = |kind: &RouteKind| RouteGroupKind { group: GROUP.to_owned(), kind: kind.name().to_owned() };
+    ListenerStatus {
+        name: report.name.to_string(),
+        supported_kinds: report.kinds.iter().map(kind).collect(),
+        attached_routes: report.attached_routes,
+        conditions: merge(conditions, &report.conditions, &OF_LISTENER, generation, now),
     }
 }
 

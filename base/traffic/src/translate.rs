@@ -12,7 +12,7 @@ use kube::ResourceExt as _;
 use purlin_gateway_api::{FrontendTls, FrontendValidationMode, Gateway, GatewayClass};
 use purlin_resource::names::GATEWAY_CONTROLLER;
 
-use crate::attach::{self, RouteState};
+use crate::attach::{self, Ours, RouteState};
 use crate::backends::{self, Backends};
 use crate::certificates::Certificates;
 use crate::compiled::CompiledRoute;
@@ -20,7 +20,7 @@ use crate::condition::Condition;
 use crate::grants::{Grants, Referrer};
 use crate::hostname;
 use crate::input::{GatewayAddresses, Input};
-use crate::listeners::{self, ListenerState, Refusal, Speaks};
+use crate::listeners::{self, ListenerState, Owner, Refusal, Speaks};
 use crate::model::{
     Bind, Certificate, ClusterName, Datagrams, Listener, ObjectName, RouteKind, RouteModel, RouteName, Serve,
     StreamRoute, Terminate,
@@ -28,8 +28,11 @@ use crate::model::{
 use crate::policies::Policies;
 use crate::precedence::compare_names;
 use crate::reasons::{self, condition};
-use crate::report::{self, ClassReport, GatewayFacts, GatewayReport, ParentReport, PolicyReport, RouteReport};
+use crate::report::{
+    self, ClassReport, GatewayFacts, GatewayReport, ListenerSetReport, ParentReport, PolicyReport, RouteReport,
+};
 use crate::route;
+use crate::sets::{self, SetState};
 
 /// What comes out of a translation.
 #[derive(Debug, Default)]
@@ -40,6 +43,8 @@ pub struct Output {
     pub classes: BTreeMap<String, ClassReport>,
     /// Of the Gateways of those classes.
     pub gateways: BTreeMap<ObjectName, GatewayReport>,
+    /// Of the ListenerSets that name those Gateways.
+    pub listener_sets: BTreeMap<ObjectName, ListenerSetReport>,
     /// Of the routes that have, or had, a Gateway of ours as a parent.
     pub routes: BTreeMap<RouteName, RouteReport>,
     /// Of the BackendTLSPolicies that have, or had, an effect at a Gateway of ours.
@@ -58,7 +63,10 @@ pub(crate) struct GatewayState<'a> {
     /// What it refers to, besides its listeners, and is not there.
     pub unresolved: Option<Refusal>,
     pub addresses: GatewayAddresses,
+    /// Its own, then those of its ListenerSets.
     pub listeners: Vec<ListenerState<'a>>,
+    /// The ListenerSets that name it, the oldest first.
+    pub sets: Vec<SetState<'a>>,
 }
 
 /// Translates the objects. What `previous` has compiled is taken over where it is still the same.
@@ -69,10 +77,14 @@ pub fn translate(input: &Input, previous: Option<&Output>) -> Output {
     let mut gateways = read_gateways(input, &mut Certificates::new(input, &grants));
     claim_sockets(&mut gateways);
 
-    let by_name: HashMap<ObjectName, usize> = gateways.iter().enumerate().map(|(i, g)| (g.name.clone(), i)).collect();
+    let mut ours = Ours::default();
+    for (i, gateway) in gateways.iter().enumerate() {
+        ours.gateways.insert(gateway.name.clone(), i);
+        ours.sets.extend(gateway.sets.iter().map(|set| (set.name.clone(), i)));
+    }
     let mut output = Output::default();
     for (name, route) in route::by_age(input) {
-        let parents = attach::our_parents(&name, &route, &by_name);
+        let parents = attach::our_parents(&name, &route, &ours);
         let generation = route.meta().generation;
         if parents.is_empty() {
             if route.has_our_entry() {
@@ -94,7 +106,11 @@ pub fn translate(input: &Input, previous: Option<&Output>) -> Output {
     output.classes = our_classes(input)
         .map(|(name, class)| (name.clone(), class_report(class, input.bundle_version.as_deref())))
         .collect();
-    output.gateways = gateways.iter().map(|g| (g.name.clone(), gateway_report(g, input))).collect();
+    for gateway in &gateways {
+        let (report, sets) = gateway_reports(gateway, input);
+        output.gateways.insert(gateway.name.clone(), report);
+        output.listener_sets.extend(sets);
+    }
     let secured = gateways.iter().map(|g| (g.name, g.listeners.iter().flat_map(|l| &l.secured).collect()));
     output.backend_tls_policies = policies.reports(&secured.collect());
     output.model = Arc::new(model(&mut gateways, &output.compiled, &backends, previous.map(|p| &*p.model)));
@@ -138,6 +154,7 @@ fn supported_version(bundle: &str) -> Condition {
 fn read_gateways<'a>(input: &'a Input, certificates: &mut Certificates<'_>) -> Vec<GatewayState<'a>> {
     let classes: HashMap<&str, &GatewayClass> =
         our_classes(input).map(|(name, class)| (name.as_str(), class)).collect();
+    let sets = sets::by_gateway(input);
     let mut gateways = Vec::new();
     for (name, object) in &input.gateways {
         let Some(class) = classes.get(object.spec.gateway_class_name.as_str()) else { continue };
@@ -145,6 +162,10 @@ fn read_gateways<'a>(input: &'a Input, certificates: &mut Certificates<'_>) -> V
         let from = Referrer { kind: "Gateway", namespace: &name.namespace };
         let client = backend_tls.and_then(|tls| tls.client_certificate_ref.as_ref());
         let client = client.map(|reference| certificates.client(from, reference)).transpose();
+        let owner = Owner { gateway: name, set: None };
+        let mut listeners = listeners::read(owner, &object.spec.listeners, object, &[], certificates);
+        let named = sets.get(name).map(Vec::as_slice).unwrap_or_default();
+        let sets = sets::add((name, object), named, &mut listeners, (input, certificates));
         gateways.push(GatewayState {
             name,
             object,
@@ -152,7 +173,8 @@ fn read_gateways<'a>(input: &'a Input, certificates: &mut Certificates<'_>) -> V
             unresolved: client.as_ref().err().cloned(),
             client: client.ok().flatten(),
             addresses: input.addresses.get(name).cloned().unwrap_or_default(),
-            listeners: listeners::read(name, object, certificates),
+            listeners,
+            sets,
         });
     }
     let age = |g: &GatewayState<'_>| g.object.creation_timestamp().map(|t| t.0);
@@ -201,17 +223,24 @@ fn claim_sockets(gateways: &mut [GatewayState<'_>]) {
     }
 }
 
-fn gateway_report(gateway: &GatewayState<'_>, input: &Input) -> GatewayReport {
+/// Of a Gateway, and of its ListenerSets.
+fn gateway_reports(gateway: &GatewayState<'_>, input: &Input) -> (GatewayReport, Vec<(ObjectName, ListenerSetReport)>) {
     let facts = GatewayFacts {
-        name: gateway.name,
         generation: gateway.object.metadata.generation,
         refused: gateway.refused.clone(),
         unresolved: gateway.unresolved.as_ref(),
         insecure: insecure_ports(gateway.object),
         addresses: gateway.addresses.clone(),
-        listeners: &gateway.listeners,
+        listeners: gateway.listeners.iter().filter(|l| l.owner.set.is_none()).collect(),
     };
-    report::gateway(&facts, input)
+    let sets = gateway.sets.iter().map(|set| {
+        let listeners: Vec<_> = gateway.listeners.iter().filter(|l| l.owner.set == Some(set.name)).collect();
+        let generation = set.object.metadata.generation;
+        (set.name.clone(), report::listener_set(&facts, (generation, set.allowed), &listeners, input))
+    });
+    let sets: Vec<_> = sets.collect();
+    let attached = sets.iter().filter(|(_, report)| report.is_accepted()).count();
+    (report::gateway(&facts, attached, input), sets)
 }
 
 /// Where clients are served whose certificates do not verify: `default` and ports.
@@ -238,7 +267,7 @@ fn model(
             served.append(&mut state.attached);
             own_clusters.append(&mut state.own_clusters);
             let sockets = gateway.addresses.assigned.iter().map(|ip| SocketAddr::new(*ip, state.spec.port));
-            add_listener(&mut model, gateway.name, state, sockets);
+            add_listener(&mut model, state, sockets);
         }
     }
     for bind in model.binds.values_mut() {
@@ -253,24 +282,19 @@ fn model(
     model
 }
 
-fn add_listener(
-    model: &mut RouteModel,
-    gateway: &ObjectName,
-    state: &mut ListenerState<'_>,
-    sockets: impl Iterator<Item = SocketAddr>,
-) {
+fn add_listener(model: &mut RouteModel, state: &mut ListenerState<'_>, sockets: impl Iterator<Item = SocketAddr>) {
     let Some(speaks) = state.speaks else { return };
     let Some(protocol) = speaks.wire() else {
         let route: Option<Arc<StreamRoute>> = state.take_streams().into_iter().next().map(|host| host.route);
-        let datagrams = Datagrams { gateway: gateway.clone(), section: Arc::clone(&state.name), route };
+        let datagrams = Datagrams { listener: state.full_name(), route };
         model.datagrams.extend(sockets.map(|socket| (socket, datagrams.clone())));
         return;
     };
     let listener = Listener {
-        gateway: gateway.clone(),
+        gateway: state.owner.gateway.clone(),
+        set: state.owner.set.cloned(),
         section: Arc::clone(&state.name),
         hostname: state.hostname.clone(),
-        set: None,
         tls: speaks.terminates().then(|| Terminate {
             certificates: std::mem::take(&mut state.certificates),
             client_auth: state.client_auth.take(),

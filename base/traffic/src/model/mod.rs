@@ -134,6 +134,24 @@ pub struct Listener {
     pub access: Option<Arc<Access>>,
 }
 
+/// Names a listener: sections of a Gateway and of its ListenerSets may have the same name.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[expect(missing_docs, reason = "the fields are those of the listener")]
+pub struct ListenerName {
+    pub gateway: ObjectName,
+    pub set: Option<ObjectName>,
+    pub section: Arc<str>,
+}
+
+impl fmt::Display for ListenerName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.set {
+            None => write!(f, "listener {} of Gateway {}", self.section, self.gateway),
+            Some(set) => write!(f, "listener {} of ListenerSet {set}", self.section),
+        }
+    }
+}
+
 /// What a listener does with its connections.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Serve {
@@ -153,6 +171,11 @@ pub enum Hostname {
 }
 
 impl Listener {
+    /// Which one it is.
+    pub fn name(&self) -> ListenerName {
+        ListenerName { gateway: self.gateway.clone(), set: self.set.clone(), section: Arc::clone(&self.section) }
+    }
+
     /// The hosts that it serves by HTTP.
     pub fn hosts(&self) -> &[Host] {
         match &self.serve {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{ClusterName, Hostname, ObjectName, RouteName};
+use super::{ClusterName, Hostname, ListenerName, RouteName};
 
 /// The connections of one hostname on one listener.
 #[derive(Clone, Debug, PartialEq)]
@@ -16,10 +16,8 @@ pub struct StreamHost {
 /// One listening UDP socket.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Datagrams {
-    /// The Gateway.
-    pub gateway: ObjectName,
-    /// `listeners[].name`.
-    pub section: Arc<str>,
+    /// Which one it is.
+    pub listener: ListenerName,
     /// Where datagrams go; None drops them.
     pub route: Option<Arc<StreamRoute>>,
 }

@@ -491,7 +491,8 @@ fn what_the_data_plane_could_not_do_is_said_and_still_wanted() {
     let (chain, key) = PEM;
     let objects = [gateway(&https(443, "{name: good}")), secret("default", "good", "kubernetes.io/tls", chain, key)];
     let refuse = |served: bool| {
-        let listener = (ObjectName::new("default", "gw"), "s443".into());
+        let gateway = ObjectName::new("default", "gw");
+        let listener = ListenerName { gateway, set: None, section: "s443".into() };
         let unusable = Unusable { message: "keys differ".to_owned(), served };
         move |input: &mut Input| drop(input.plane.listeners.insert(listener, unusable))
     };

@@ -10,6 +10,7 @@ mod laws;
 mod policies;
 mod routes;
 mod rules;
+mod sets;
 mod statuses;
 mod streams;
 
@@ -19,7 +20,7 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use crate::model::*;
-use crate::{Condition, GatewayAddresses, Input, Output, reasons, translate};
+use crate::{Condition, GatewayAddresses, Input, ListenerReport, Output, reasons, translate};
 
 /// What every test starts from: a class, two namespaces, a Service with two endpoints.
 const BASE: &str = r"
@@ -68,6 +69,7 @@ fn put(input: &mut Input, document: &Value) {
             input.addresses.insert(name.clone(), GatewayAddresses { assigned, problem: None });
             input.gateways.insert(name, read(document));
         }
+        "ListenerSet" => drop(input.listener_sets.insert(name, read(document))),
         "HTTPRoute" => drop(input.http_routes.insert(name, read(document))),
         "GRPCRoute" => drop(input.grpc_routes.insert(name, read(document))),
         "TLSRoute" => drop(input.tls_routes.insert(name, read(document))),
@@ -127,16 +129,11 @@ fn show(output: &Output) -> String {
     for (name, report) in &output.gateways {
         let addresses: Vec<String> = report.addresses.iter().map(ToString::to_string).collect();
         let _ = writeln!(out, "gateway {name} [{}]: {}", addresses.join(" "), verdict(&report.conditions));
-        for listener in &report.listeners {
-            let kinds: Vec<&str> = listener.kinds.iter().map(|kind| kind.name()).collect();
-            let kinds = match kinds.join("+").as_str() {
-                "" => " no kinds".to_owned(),
-                "HTTPRoute+GRPCRoute" => String::new(),
-                other => format!(" {other}"),
-            };
-            let conditions = verdict(&listener.conditions);
-            let _ = writeln!(out, "  {} routes={}{kinds}: {conditions}", listener.name, listener.attached_routes);
-        }
+        show_listeners(&mut out, &report.listeners);
+    }
+    for (name, report) in &output.listener_sets {
+        let _ = writeln!(out, "set {name}: {}", verdict(&report.conditions));
+        show_listeners(&mut out, &report.listeners);
     }
     for (name, report) in &output.routes {
         let name = match name.kind {
@@ -165,6 +162,19 @@ fn show(output: &Output) -> String {
     out
 }
 
+fn show_listeners(out: &mut String, listeners: &[ListenerReport]) {
+    for listener in listeners {
+        let kinds: Vec<&str> = listener.kinds.iter().map(|kind| kind.name()).collect();
+        let kinds = match kinds.join("+").as_str() {
+            "" => " no kinds".to_owned(),
+            "HTTPRoute+GRPCRoute" => String::new(),
+            other => format!(" {other}"),
+        };
+        let conditions = verdict(&listener.conditions);
+        let _ = writeln!(out, "  {} routes={}{kinds}: {conditions}", listener.name, listener.attached_routes);
+    }
+}
+
 fn verdict(conditions: &[Condition]) -> String {
     let usual = |c: &&Condition| {
         c.status != (c.kind == "Conflicted")
@@ -190,7 +200,8 @@ fn show_model(out: &mut String, model: &RouteModel) {
                 certificates.push_str(" passthrough");
             }
             let hostname = show_hostname(listener.hostname.as_ref());
-            let _ = writeln!(out, "  {}/{} {hostname}{certificates}", listener.gateway.name, listener.section);
+            let owner = listener.set.as_ref().unwrap_or(&listener.gateway);
+            let _ = writeln!(out, "  {}/{} {hostname}{certificates}", owner.name, listener.section);
             if let Serve::Streams(hosts) = &listener.serve {
                 for host in hosts {
                     let _ = writeln!(out, "    {} {}", show_hostname(host.hostname.as_ref()), show_stream(&host.route));
@@ -205,7 +216,11 @@ fn show_model(out: &mut String, model: &RouteModel) {
     }
     for (socket, datagrams) in &model.datagrams {
         let route = datagrams.route.as_ref().map(|route| show_stream(route)).unwrap_or_default();
-        let _ = writeln!(out, "datagrams {socket} {}/{} {route}", datagrams.gateway.name, datagrams.section);
+        let _ = writeln!(
+            out,
+            "datagrams {socket} {}/{} {route}",
+            datagrams.listener.gateway.name, datagrams.listener.section
+        );
     }
     for (name, cluster) in &model.clusters {
         let endpoints: Vec<String> = cluster.endpoints.iter().map(ToString::to_string).collect();

@@ -63,7 +63,7 @@ fn the_status_of_a_gateway() {
         serde_json::to_value(written).unwrap(),
         json!({
             "addresses": [{"type": "IPAddress", "value": "127.0.0.1"}],
-            "attachedListenerSets": 2,
+            "attachedListenerSets": 0,
             "conditions": [
                 condition("Accepted", "True", "Accepted", "all listeners are accepted"),
                 other,

@@ -177,7 +177,8 @@ fn a_route_with_several_rules_is_refused() {
 fn a_listener_that_the_data_plane_does_not_serve_says_so() {
     let gateway = gateway("\n  - {name: udp, port: 1, protocol: UDP}");
     let refuse = |input: &mut Input| {
-        let listener = (ObjectName::new("default", "gw"), "udp".into());
+        let gateway = ObjectName::new("default", "gw");
+        let listener = ListenerName { gateway, set: None, section: "udp".into() };
         input.plane.refused.insert(listener, "datagrams are not built".to_owned());
     };
     check_with(

@@ -15,7 +15,7 @@ use kube::{Client, ResourceExt as _};
 use purlin_gateway_api::{GatewayClass, GatewayClassSpec};
 use purlin_resource::{Watches, names};
 use purlin_telemetry::metrics::{self, Histogram};
-use purlin_traffic::model::{RouteKind, RouteModel};
+use purlin_traffic::model::{ObjectName, RouteKind, RouteModel};
 use purlin_traffic::{GatewayAddresses, Input, Output, PlaneReport, status, translate};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -162,6 +162,11 @@ where
             let wanted = status::gateway(gateway.status.as_ref(), report, &now);
             Write::new(&**gateway, gateway.status.as_ref(), &wanted, || Report::Gateway(report.clone()))
         });
+        let sets = self.output.listener_sets.iter().filter_map(|(name, report)| {
+            let set = input.listener_sets.get(name)?;
+            let wanted = status::listener_set(set.status.as_ref(), report, &now);
+            Write::new(&**set, set.status.as_ref(), &wanted, || Report::ListenerSet(report.clone()))
+        });
         let routes = self.output.routes.iter().filter_map(|(name, report)| {
             // The same of each kind.
             macro_rules! of {
@@ -184,16 +189,23 @@ where
             let wanted = status::policy(policy.status.as_ref(), report, &now);
             Write::new(&**policy, policy.status.as_ref(), &wanted, || Report::Policy(report.clone()))
         });
-        classes.chain(gateways).chain(routes).chain(policies).collect()
+        classes.chain(gateways).chain(sets).chain(routes).chain(policies).collect()
     }
 
     /// The addresses of our Gateways: what they have they keep.
-    fn assign(&self) -> BTreeMap<purlin_traffic::model::ObjectName, GatewayAddresses> {
+    fn assign(&self) -> BTreeMap<ObjectName, GatewayAddresses> {
         let input = &self.input;
         let is_ours = |class: &String| {
             input.gateway_classes.get(class).is_some_and(|c| c.spec.controller_name == names::GATEWAY_CONTROLLER)
         };
         let gateways = input.gateways.iter().filter(|(_, gateway)| is_ours(&gateway.spec.gateway_class_name));
+        let mut sets: BTreeMap<ObjectName, Vec<u16>> = BTreeMap::new();
+        for (name, set) in &input.listener_sets {
+            let parent = &set.spec.parent_ref;
+            let gateway = ObjectName::new(parent.namespace.as_deref().unwrap_or(&name.namespace), &parent.name);
+            sets.entry(gateway).or_default().extend(set.spec.listeners.iter().map(|l| l.port));
+        }
+        let of_sets = |gateway: &ObjectName| sets.get(gateway).into_iter().flatten().copied();
         let claims = gateways.map(|(name, gateway)| {
             let said = gateway.status.iter().flat_map(|s| &s.addresses).filter_map(|a| a.value.parse().ok());
             Claim {
@@ -204,7 +216,7 @@ where
                     Some(addresses) => addresses.assigned.clone(),
                     None => said.collect(),
                 },
-                ports: gateway.spec.listeners.iter().map(|l| l.port).collect(),
+                ports: gateway.spec.listeners.iter().map(|l| l.port).chain(of_sets(name)).collect(),
             }
         });
         self.addresses.assign(claims.collect())

@@ -13,7 +13,8 @@ use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Secret, Service};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use kube::{Resource, ResourceExt as _};
 use purlin_gateway_api::{
-    BackendTlsPolicy, Gateway, GatewayClass, GrpcRoute, HttpRoute, ReferenceGrant, TcpRoute, TlsRoute, UdpRoute,
+    BackendTlsPolicy, Gateway, GatewayClass, GrpcRoute, HttpRoute, ListenerSet, ReferenceGrant, TcpRoute, TlsRoute,
+    UdpRoute,
 };
 use purlin_resource::{Watched, Watches};
 use purlin_traffic::Input;
@@ -26,6 +27,7 @@ const TLS_SECRETS: &str = "type=kubernetes.io/tls";
 pub(crate) struct Objects {
     classes: Kind<GatewayClass>,
     gateways: Kind<Gateway>,
+    sets: Kind<ListenerSet>,
     http_routes: Kind<HttpRoute>,
     grpc_routes: Kind<GrpcRoute>,
     tls_routes: Kind<TlsRoute>,
@@ -54,6 +56,7 @@ impl Objects {
         Objects {
             classes: Kind::new(watches.of(None)),
             gateways: Kind::new(watches.of(None)),
+            sets: Kind::new(watches.of(None)),
             http_routes: Kind::new(watches.of(None)),
             grpc_routes: Kind::new(watches.of(None)),
             tls_routes: Kind::new(watches.of(None)),
@@ -73,6 +76,7 @@ impl Objects {
     pub(crate) async fn synced(&self) -> bool {
         self.classes.watched.synced().await
             && self.gateways.watched.synced().await
+            && self.sets.watched.synced().await
             && self.http_routes.watched.synced().await
             && self.grpc_routes.watched.synced().await
             && self.tls_routes.watched.synced().await
@@ -92,6 +96,7 @@ impl Objects {
         tokio::select! {
             alive = self.classes.wait() => alive,
             alive = self.gateways.wait() => alive,
+            alive = self.sets.wait() => alive,
             alive = self.http_routes.wait() => alive,
             alive = self.grpc_routes.wait() => alive,
             alive = self.tls_routes.wait() => alive,
@@ -114,6 +119,7 @@ impl Objects {
         [
             self.classes.refresh(&mut input.gateway_classes, cluster_wide, |a, b| a.spec == b.spec && same_meta(a, b)),
             self.gateways.refresh(&mut input.gateways, |name| name, |a, b| a.spec == b.spec && same_meta(a, b)),
+            self.sets.refresh(&mut input.listener_sets, |name| name, |a, b| a.spec == b.spec && same_meta(a, b)),
             self.http_routes.refresh(&mut input.http_routes, |name| name, |a, b| a.spec == b.spec && same_meta(a, b)),
             self.grpc_routes.refresh(&mut input.grpc_routes, |name| name, |a, b| a.spec == b.spec && same_meta(a, b)),
             self.tls_routes.refresh(&mut input.tls_routes, |name| name, |a, b| a.spec == b.spec && same_meta(a, b)),

@@ -47,12 +47,10 @@ fn plane_report(applied: ApplyReport) -> PlaneReport {
     report.binds.extend(applied.binds.into_iter().map(|bind| (bind.at, bind.message)));
     for error in applied.errors {
         match error.place {
-            Place::Listener { gateway, section } => {
-                report.refused.insert((gateway, section), error.message);
-            }
-            Place::Certificates { gateway, section } => {
+            Place::Listener(listener) => drop(report.refused.insert(listener, error.message)),
+            Place::Certificates(listener) => {
                 let unusable = Unusable { message: error.message, served: error.served };
-                report.listeners.insert((gateway, section), unusable);
+                report.listeners.insert(listener, unusable);
             }
             Place::Rule { route, index } => drop(report.rules.insert((route, index), error.message)),
         }

@@ -15,7 +15,7 @@ use kube::api::{Api, ApiResource, DynamicObject, Patch, PatchParams};
 use kube::{Client, Resource};
 use purlin_telemetry::metrics::{self, Counter};
 use purlin_traffic::model::ObjectName;
-use purlin_traffic::{ClassReport, GatewayReport, PolicyReport, RouteReport};
+use purlin_traffic::{ClassReport, GatewayReport, ListenerSetReport, PolicyReport, RouteReport};
 use serde::Serialize;
 use serde_json::{Value, json};
 use tokio::sync::watch;
@@ -44,6 +44,7 @@ pub(crate) struct Write {
 pub(crate) enum Report {
     Class(ClassReport),
     Gateway(GatewayReport),
+    ListenerSet(ListenerSetReport),
     Route(RouteReport),
     Policy(PolicyReport),
 }
@@ -240,7 +241,13 @@ mod tests {
             "status": {"addresses": [{"type": "IPAddress", "value": "127.0.0.1"}], "attachedListenerSets": 1, "conditions": []},
         }))
         .unwrap();
-        let report = GatewayReport { generation: Some(1), conditions: vec![], addresses: vec![], listeners: vec![] };
+        let report = GatewayReport {
+            generation: Some(1),
+            conditions: vec![],
+            addresses: vec![],
+            attached_listener_sets: 1,
+            listeners: vec![],
+        };
         let now = Time(k8s_openapi::jiff::Timestamp::UNIX_EPOCH);
         let wanted = status::gateway(gateway.status.as_ref(), &report, &now);
         assert_eq!(

@@ -9,7 +9,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use purlin_traffic::model::{ObjectName, RouteModel, RouteName};
+use purlin_traffic::model::{ListenerName, RouteModel, RouteName};
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
 use tokio::sync::{Mutex, mpsc, oneshot};
 
@@ -81,18 +81,16 @@ pub struct CompileError {
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[expect(missing_docs, reason = "the names are those of the model")]
 pub enum Place {
-    Listener { gateway: ObjectName, section: Arc<str> },
-    Certificates { gateway: ObjectName, section: Arc<str> },
+    Listener(ListenerName),
+    Certificates(ListenerName),
     Rule { route: RouteName, index: u32 },
 }
 
 impl std::fmt::Display for Place {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Self::Listener { gateway, section } => write!(f, "listener {section} of Gateway {gateway}"),
-            Self::Certificates { gateway, section } => {
-                write!(f, "certificates of listener {section} of Gateway {gateway}")
-            }
+            Self::Listener(listener) => listener.fmt(f),
+            Self::Certificates(listener) => write!(f, "certificates of {listener}"),
             Self::Rule { route, index } => write!(f, "rule {index} of {route}"),
         }
     }

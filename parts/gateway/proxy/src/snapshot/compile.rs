@@ -11,7 +11,8 @@ use std::time::Duration;
 use http::Method;
 use purlin_gateway_policy::Fraction;
 use purlin_traffic::model::{
-    self, Action, ClusterName, ObjectName, PathMatch, Protocol, ProxyProtocol, RouteModel, RouteName, Serve, ValueMatch,
+    self, Action, ClusterName, ListenerName, ObjectName, PathMatch, Protocol, ProxyProtocol, RouteModel, RouteName,
+    Serve, ValueMatch,
 };
 use regex::{Regex, RegexBuilder};
 use rustls::crypto::CryptoProvider;
@@ -42,8 +43,8 @@ pub(crate) struct Legacy {
     rates: Registry,
 }
 
-/// A listener's reference to a certificate: Gateway, section, Secret.
-type Reference = (ObjectName, Arc<str>, ObjectName);
+/// A listener's reference to a certificate: listener, Secret.
+type Reference = (ListenerName, ObjectName);
 
 /// Compiles a model; what is wrong with it is appended to `errors`.
 pub(crate) fn compile(
@@ -58,8 +59,7 @@ pub(crate) fn compile(
     let mut compiler = Compiler { model, provider, before, after, errors, clusters: HashMap::new(), rules: Vec::new() };
     let binds = model.binds.iter().map(|(at, bind)| (*at, compiler.bind(*at, bind))).collect();
     for datagrams in model.datagrams.values() {
-        let place = Place::Listener { gateway: datagrams.gateway.clone(), section: Arc::clone(&datagrams.section) };
-        compiler.error(place, "datagrams are not built".to_owned());
+        compiler.error(Place::Listener(datagrams.listener.clone()), "datagrams are not built".to_owned());
     }
     *legacy = compiler.after;
     Snapshot { binds, rules: compiler.rules }
@@ -123,7 +123,7 @@ impl Compiler<'_> {
         let (mut usable, mut problems) = (Vec::new(), Vec::new());
         for certificate in listener.certificates() {
             let secret = &certificate.secret;
-            let reference = (listener.gateway.clone(), Arc::clone(&listener.section), secret.clone());
+            let reference = (listener.name(), secret.clone());
             let key = tls::certified_key(self.provider, certificate).or_else(|why| {
                 let last = self.before.certificates.get(&reference).cloned();
                 let instead = if last.is_some() { "; the one from before is served" } else { "" };
@@ -136,8 +136,7 @@ impl Compiler<'_> {
             }
         }
         if !problems.is_empty() {
-            let (gateway, section) = (listener.gateway.clone(), Arc::clone(&listener.section));
-            let (place, message) = (Place::Certificates { gateway, section }, problems.join("; "));
+            let (place, message) = (Place::Certificates(listener.name()), problems.join("; "));
             self.errors.push(CompileError { place, message, served: !usable.is_empty() });
         }
         usable
@@ -255,7 +254,7 @@ impl Compiler<'_> {
 }
 
 fn place(listener: &model::Listener) -> Place {
-    Place::Listener { gateway: listener.gateway.clone(), section: Arc::clone(&listener.section) }
+    Place::Listener(listener.name())
 }
 
 /// What a listener asks for that is not built: it is not served without it.
