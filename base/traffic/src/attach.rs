@@ -1,5 +1,6 @@
 //! Routes at their parents: which listeners a route attaches to, and what its status says of that.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
@@ -202,7 +203,10 @@ fn join(
     let own = own_clusters(route.compiled, (listener, client), backends);
     match &route.compiled.serves {
         Serves::Rules(candidates) => {
-            let candidates: Vec<Candidate> = candidates.iter().map(|candidate| own_rule(candidate, &own)).collect();
+            let candidates: Cow<'_, [Candidate]> = match own.is_empty() {
+                true => Cow::Borrowed(candidates),
+                false => candidates.iter().map(|candidate| own_rule(candidate, &own)).collect(),
+            };
             for (host, rank) in hosts {
                 listener.claim(route.name.kind, &host);
                 let ranked = candidates.iter().cloned().map(|mut candidate| {
@@ -261,9 +265,6 @@ fn own_stream(stream: &StreamRoute, own: &HashMap<ClusterName, ClusterName>) -> 
 
 fn own_rule(candidate: &Candidate, own: &HashMap<ClusterName, ClusterName>) -> Candidate {
     let mut candidate = candidate.clone();
-    if own.is_empty() {
-        return candidate;
-    }
     let mut rule = (*candidate.rule).clone();
     let mut mirrors: Vec<&mut Mirror> = rule.mirrors.iter_mut().collect();
     if let Action::Forward(backends) = &mut rule.action {

@@ -70,7 +70,10 @@ fn cut(length: usize) -> u32 {
 
 /// Alphabetical by the text `namespace/name`, in which `/` sorts after `-` and `.`.
 pub(crate) fn compare_names(a: &ObjectName, b: &ObjectName) -> Ordering {
-    text(a).cmp(text(b))
+    match a.namespace == b.namespace {
+        true => a.name.cmp(&b.name),
+        false => text(a).cmp(text(b)),
+    }
 }
 
 fn text(name: &ObjectName) -> impl Iterator<Item = u8> + '_ {
