@@ -268,8 +268,8 @@ async fn weights_are_kept_and_change_under_load_without_a_failed_request() -> an
 async fn what_cannot_be_served_is_said_in_status_and_answered() -> anyhow::Result<()> {
     let scene = Scene::set().await?;
     scene.apply(&service("idle", &[])).await?;
-    let mirror = json!([{
-        "filters": [{"type": "RequestMirror", "requestMirror": {"backendRef": {"name": "b", "port": 80}}}],
+    let extended = json!([{
+        "filters": [{"type": "ExtensionRef", "extensionRef": {"group": "example.com", "kind": "Filter", "name": "f"}}],
         "backendRefs": [{"name": "a", "port": 80}],
     }]);
     let mut elsewhere = route("elsewhere", "e.test", split(&[("a", 1)]));
@@ -279,7 +279,7 @@ async fn what_cannot_be_served_is_said_in_status_and_answered() -> anyhow::Resul
         route("lost", "lost.test", split(&[("nowhere", 1)])),
         route("half", "half.test", split(&[("a", 1), ("nowhere", 1)])),
         route("idle", "idle.test", split(&[("idle", 1)])),
-        route("mirror", "mirror.test", mirror),
+        route("extended", "extended.test", extended),
         elsewhere,
     ] {
         scene.add(added).await?;
@@ -290,13 +290,13 @@ async fn what_cannot_be_served_is_said_in_status_and_answered() -> anyhow::Resul
     scene.conditions("lost", &[accepted, missing]).await?;
     scene.conditions("half", &[accepted, missing]).await?;
     scene.conditions("idle", &[accepted, resolved]).await?;
-    scene.conditions("mirror", &[("Accepted", "False", "UnsupportedValue")]).await?;
+    scene.conditions("extended", &[("Accepted", "False", "UnsupportedValue")]).await?;
     scene.conditions("elsewhere", &[("Accepted", "False", "NoMatchingParent")]).await?;
 
     scene.answers("good.test", "/", 200).await?;
     scene.answers("lost.test", "/", 500).await?;
     scene.answers("idle.test", "/", 503).await?;
-    scene.answers("mirror.test", "/", 404).await?;
+    scene.answers("extended.test", "/", 404).await?;
     scene.answers("e.test", "/", 404).await?;
     scene.answers("unheard-of.test", "/", 404).await?;
     // The share of the backend that is missing fails, the other does not.
@@ -311,7 +311,7 @@ async fn what_cannot_be_served_is_said_in_status_and_answered() -> anyhow::Resul
     // A protocol that is not built.
     let mut other = gateway(scene.port);
     other["metadata"]["name"] = json!("other");
-    other["spec"]["listeners"][0]["protocol"] = json!("TCP");
+    other["spec"]["listeners"][0]["protocol"] = json!("example.com/other");
     scene.apply(&[other]).await?;
     let path = "jsonpath={.status.listeners[0].conditions[?(@.type==\"Accepted\")].reason}";
     let reason = ["get", "gateway", "other", "-o", path];

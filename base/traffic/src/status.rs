@@ -17,8 +17,9 @@ use crate::report::{
     ClassReport, GatewayReport, ListenerReport, ListenerSetReport, ParentReport, PolicyReport, RouteReport,
 };
 
-/// The features of Gateway API that are built, in alphabetical order.
-pub const FEATURES: [&str; 26] = [
+/// The features of Gateway API that the data plane serves, in alphabetical order. That a feature is translated is not
+/// enough: its name is added when requests and connections are treated as it says.
+pub const FEATURES: [&str; 27] = [
     "Gateway",
     "GatewayAddressEmpty",
     "GatewayHTTPListenerIsolation",
@@ -44,6 +45,7 @@ pub const FEATURES: [&str; 26] = [
     "HTTPRouteRequestTimeout",
     "HTTPRouteResponseHeaderModification",
     "HTTPRouteSchemeRedirect",
+    "ListenerSet",
     "ReferenceGrant",
 ];
 

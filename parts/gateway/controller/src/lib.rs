@@ -1,4 +1,4 @@
-//! The gateway: serves HTTP by the Gateways and HTTPRoutes of the API.
+//! The gateway: serves what the Gateways and routes of the API say.
 //!
 //! ```text
 //! API -- shared watches --> Input -- translate --> RouteModel -- apply --> data plane (purlin-gateway-proxy)
@@ -7,8 +7,8 @@
 //!                                                             '--> statuses, written after the data plane has it
 //! ```
 //!
-//! Resources: GatewayClass `purlin` (made at the start), Gateway, HTTPRoute, ReferenceGrant (Gateway API v1.6), Service,
-//! EndpointSlice, Secret of type `kubernetes.io/tls`, Namespace. Ports: those that Gateways declare, each on an
+//! Resources: all kinds of Gateway API v1.6 (GatewayClass `purlin` is made at the start), Service, EndpointSlice, Secret of
+//! type `kubernetes.io/tls`, ConfigMap, Namespace. Ports: those that Gateways declare, each on an
 //! address of the pool.
 //!
 //! Invariants: nothing is applied before every kind was listed, so a restart never serves half of the routes; a

@@ -252,3 +252,54 @@ async fn a_reference_grant_counts_at_once() {
     }
     running.stop().await;
 }
+
+/// Each kind is watched, and told how it stands, once.
+#[tokio::test]
+async fn every_kind_is_watched_and_told() {
+    let api = Api::new();
+    let mut gateway = gateway("gw", 80);
+    gateway["spec"]["allowedListeners"] = json!({"namespaces": {"from": "Same"}});
+    gateway["spec"]["listeners"] = json!([
+        {"name": "http", "port": 80, "protocol": "HTTP"},
+        {"name": "tls", "port": 81, "protocol": "TLS", "tls": {"mode": "Passthrough"}},
+        {"name": "tcp", "port": 82, "protocol": "TCP"},
+        {"name": "udp", "port": 83, "protocol": "UDP"},
+    ]);
+    api.put("gateways", gateway);
+    let running = start(&api, "10.0.0.0/24");
+    let named = |name: &str| json!({"name": name, "namespace": "default"});
+    api.put(
+        "listenersets",
+        json!({"metadata": named("set"), "spec": {"parentRef": {"name": "gw"},
+        "listeners": [{"name": "more", "port": 84, "protocol": "HTTP"}]}}),
+    );
+    api.put("services", json!({"metadata": named("web"), "spec": {"ports": [{"port": 80}]}}));
+    let backends = json!([{"backendRefs": [{"name": "web", "port": 80}]}]);
+    let kinds = ["grpcroutes", "tlsroutes", "tcproutes", "udproutes"];
+    for kind in kinds {
+        let spec = json!({"parentRefs": [{"name": "gw"}], "hostnames": ["a.test"], "rules": backends});
+        api.put(kind, json!({"metadata": named("r"), "spec": spec}));
+    }
+    api.put("configmaps", json!({"metadata": named("ca"), "data": {"ca.crt": "-----BEGIN CERTIFICATE-----"}}));
+    api.put("backendtlspolicies", json!({"metadata": named("p"), "spec": {
+        "targetRefs": [{"group": "", "kind": "Service", "name": "web"}],
+        "validation": {"hostname": "a.test", "caCertificateRefs": [{"group": "", "kind": "ConfigMap", "name": "ca"}]}}}));
+    let told = |api: &Api, kind: &str, name: &str, path: &str| {
+        let object = api.get(kind, "default", name)?;
+        verdict(object.pointer(path)?, "Accepted")
+    };
+    for kind in kinds {
+        let accepted =
+            |api: &Api| told(api, kind, "r", "/status/parents/0/conditions").as_deref() == Some("True/Accepted");
+        api.until("the route is accepted", accepted).await;
+    }
+    let of_set = |api: &Api| told(api, "listenersets", "set", "/status/conditions").as_deref() == Some("True/Accepted");
+    api.until("the set is accepted", of_set).await;
+    let of_policy = |api: &Api| {
+        told(api, "backendtlspolicies", "p", "/status/ancestors/0/conditions").as_deref() == Some("True/Accepted")
+    };
+    api.until("the policy is accepted", of_policy).await;
+    running.told(|model| model.clusters.values().any(|c| c.tls.is_some()) && model.binds.len() == 4).await;
+    assert_eq!(running.plane.lock().unwrap().models.last().unwrap().datagrams.len(), 1);
+    running.stop().await;
+}
