@@ -15,12 +15,17 @@ fn route() -> impl Strategy<Value = String> {
         select(vec!["PathPrefix", "Exact", "RegularExpression"]),
         select(vec!["web", "absent"]),
         0..3u8,
+        any::<bool>(),
     )
-        .prop_map(|(name, namespace, host, path, kind, service, day)| {
+        .prop_map(|(name, namespace, host, path, kind, service, day, grpc)| {
+            let (route, matches) = match grpc {
+                true => ("GRPCRoute", format!("method: {{service: s{day}}}")),
+                false => ("HTTPRoute", format!("path: {{type: {kind}, value: {path}}}")),
+            };
             format!(
-                "kind: HTTPRoute\nmetadata: {{name: r{name}, namespace: {namespace}, creationTimestamp: \
+                "kind: {route}\nmetadata: {{name: r{name}, namespace: {namespace}, creationTimestamp: \
                  '2026-01-0{}T00:00:00Z'}}\nspec: {{parentRefs: [{{name: gw, namespace: default}}], hostnames: [{host}], \
-                 rules: [{{matches: [{{path: {{type: {kind}, value: {path}}}}}], backendRefs: [{{name: {service}, \
+                 rules: [{{matches: [{{{matches}}}], backendRefs: [{{name: {service}, \
                  namespace: default, port: 80}}]}}]}}",
                 day + 1
             )
